@@ -1,0 +1,40 @@
+//! Cache instructions behind one trait, one file an instruction set.
+//!
+//! Only the coherence room calls these. A device whose memory the hardware keeps coherent uses
+//! [`Coherent`], which orders and moves nothing; the instruction sets' own files come with the first
+//! device that needs them.
+
+use std::sync::atomic::{Ordering, fence};
+
+/// What a machine can do about the cache lines of a range.
+///
+/// `write_back` and `invalidate` may be queued by the machine; they are complete at the next `fence`,
+/// which also keeps later loads from running ahead of an invalidation.
+pub trait CacheOps: Send + Sync {
+    /// Bytes of a cache line: the step of the two operations below.
+    fn line_bytes(&self) -> u64;
+    /// Starts writing the lines of `len` bytes at `address` home.
+    fn write_back(&self, address: *const u8, len: u64);
+    /// Starts dropping the lines of `len` bytes at `address`, so that the next load fetches them.
+    fn invalidate(&self, address: *const u8, len: u64);
+    /// Completes what was started, before any later load or store.
+    fn fence(&self);
+}
+
+/// Memory that hardware keeps coherent: nothing to write back, nothing to drop.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Coherent;
+
+impl CacheOps for Coherent {
+    fn line_bytes(&self) -> u64 {
+        64
+    }
+
+    fn write_back(&self, _address: *const u8, _len: u64) {}
+
+    fn invalidate(&self, _address: *const u8, _len: u64) {}
+
+    fn fence(&self) {
+        fence(Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,202 @@
+//! Leases: one process's right to one published generation.
+//!
+//! A lease is one 8-byte word in the holder's own node zone that names a descriptor by its offset: while
+//! it is home, nothing under that descriptor is reused, so the offset alone is unambiguous. Entries come in
+//! blocks; a process takes a block for itself and writes its entries without asking anybody. The owner
+//! reads all of them when it wants to reclaim. This room knows no heap.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::member::Member;
+use crate::region::layout::{LEASE_BLOCK_BYTES, LEASES_PER_BLOCK, LINE_BYTES};
+use crate::region::space::Space;
+use crate::region::word::Word;
+use crate::sys::process;
+
+const HEADER_WORDS: u64 = LINE_BYTES / 8;
+/// In the node's first line: how many of its lease blocks were ever used; the scan stops there.
+const BLOCKS_USED: usize = 1;
+
+/// A lease as others see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaseInfo {
+    /// Node of the holder.
+    pub node: u64,
+    /// Slot of the holder.
+    pub slot: u16,
+    /// Offset of the descriptor it names.
+    pub descriptor_off: u64,
+    /// Since when, in nanoseconds since the epoch.
+    pub since_unix_ns: u64,
+    /// Whether the holder lives.
+    pub alive: bool,
+}
+
+/// This process's leases.
+pub(crate) struct Leases {
+    space: Arc<Space>,
+    member: Arc<Member>,
+    free: Mutex<Vec<Entry>>,
+}
+
+/// A place for a lease: its block and its number there.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    block: u64,
+    index: u64,
+}
+
+/// A lease of this process. It ends by [`Leases::give_back`].
+#[derive(Debug)]
+pub(crate) struct Lease(Entry);
+
+fn block(space: &Space, node: u64, block: u64) -> &[Word] {
+    space.words(space.layout().lease_block_off(node, block), LEASE_BLOCK_BYTES / 8)
+}
+
+fn blocks_used(space: &Space, node: u64) -> u64 {
+    let word = &space.words(space.layout().node_off(node), HEADER_WORDS)[BLOCKS_USED];
+    space.coherence().acquire([(word.as_ptr().cast(), 8)]);
+    word.load().min(space.layout().lease_blocks)
+}
+
+impl Leases {
+    pub(crate) fn new(space: Arc<Space>, member: Arc<Member>) -> Self {
+        Self { space, member, free: Mutex::default() }
+    }
+
+    /// Takes a lease on the descriptor at `descriptor_off`. It is home, and ordered before every later
+    /// load, when this returns: the caller looks a second time now.
+    ///
+    /// # Errors
+    /// [`ErrorKind::LeasesFull`].
+    pub(crate) fn take(&self, descriptor_off: u64) -> Result<Lease> {
+        let mut free = self.free();
+        if free.is_empty() {
+            let block = self.claim_block()?;
+            free.extend((0..LEASES_PER_BLOCK).rev().map(|index| Entry { block, index }));
+        }
+        let Some(entry) = free.pop() else {
+            return Err(Error::new(ErrorKind::Internal, "an empty lease block was claimed"));
+        };
+        drop(free);
+        let words = self.words(entry);
+        words[1].store(process::unix_ns());
+        words[0].store(descriptor_off);
+        self.space.coherence().release([(words[0].as_ptr().cast(), 16)]);
+        Ok(Lease(entry))
+    }
+
+    /// Ends a lease.
+    pub(crate) fn give_back(&self, lease: &Lease) {
+        let words = self.words(lease.0);
+        words[0].store(0);
+        self.space.coherence().release([(words[0].as_ptr().cast(), 16)]);
+        self.free().push(lease.0);
+    }
+
+    /// Ends every lease of a dead member of this node, whose slot the caller has claimed.
+    pub(crate) fn reap(&self, slot: u16) {
+        self.clear_blocks(slot);
+    }
+
+    /// Ends every lease of this process, for good.
+    pub(crate) fn leave(&self) {
+        self.free().clear();
+        self.clear_blocks(self.member.slot());
+    }
+
+    fn clear_blocks(&self, slot: u16) {
+        let node = self.member.node();
+        for number in 0..blocks_used(&self.space, node) {
+            let words = block(&self.space, node, number);
+            if words[0].load() != u64::from(slot) + 1 {
+                continue;
+            }
+            for word in &words[to_index(HEADER_WORDS)..] {
+                word.store(0);
+            }
+            words[0].store(0);
+            self.space.coherence().release([(words[0].as_ptr().cast(), LEASE_BLOCK_BYTES)]);
+        }
+    }
+
+    fn claim_block(&self) -> Result<u64> {
+        let (space, node) = (&self.space, self.member.node());
+        let mine = u64::from(self.member.slot()) + 1;
+        let used = &space.words(space.layout().node_off(node), HEADER_WORDS)[BLOCKS_USED];
+        for number in 0..space.layout().lease_blocks {
+            let words = block(space, node, number);
+            if words[0].load() != 0 || !words[0].replace(0, mine) {
+                continue;
+            }
+            // The scan must reach this block before any lease in it counts.
+            loop {
+                let seen = used.load();
+                if seen > number || used.replace(seen, number + 1) {
+                    break;
+                }
+            }
+            space.coherence().release([(words[0].as_ptr().cast(), LINE_BYTES), (used.as_ptr().cast(), 8)]);
+            return Ok(number);
+        }
+        let text = format!(
+            "all {} leases of node {node} are in use; close tables that are no longer read, or create the region with leases= more",
+            space.layout().shape.leases
+        );
+        Err(Error::new(ErrorKind::LeasesFull, text))
+    }
+
+    fn words(&self, entry: Entry) -> &[Word] {
+        let words = block(&self.space, self.member.node(), entry.block);
+        let at = to_index(HEADER_WORDS + entry.index * 2);
+        &words[at..at + 2]
+    }
+
+    fn free(&self) -> MutexGuard<'_, Vec<Entry>> {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn to_index(value: u64) -> usize {
+    usize::try_from(value).unwrap_or(usize::MAX)
+}
+
+/// Every lease of every node, as it is home now.
+pub(crate) fn list(space: &Space, member: &Member) -> Vec<LeaseInfo> {
+    let mut leases = Vec::new();
+    for node in 0..space.layout().shape.nodes {
+        for number in 0..blocks_used(space, node) {
+            let words = block(space, node, number);
+            space.coherence().acquire([(words[0].as_ptr().cast(), LEASE_BLOCK_BYTES)]);
+            let Some(slot) = words[0].load().checked_sub(1) else { continue };
+            let entries = words[to_index(HEADER_WORDS)..].chunks_exact(2);
+            let taken = entries.filter_map(|entry| Some((entry[0].load(), entry[1].load())).filter(|(word, _)| *word != 0));
+            let mut taken = taken.peekable();
+            if taken.peek().is_none() {
+                continue;
+            }
+            let alive = member.is_alive_on(node, slot);
+            leases.extend(taken.map(|(descriptor_off, since_unix_ns)| LeaseInfo {
+                node,
+                slot: u16::try_from(slot).unwrap_or(u16::MAX),
+                descriptor_off,
+                since_unix_ns,
+                alive,
+            }));
+        }
+    }
+    leases
+}
+
+/// The descriptors that living processes have leases on, and how many. The caller has stored the
+/// retirement and fenced; the holder of a lease that is not here will see the retirement when it looks again.
+pub(crate) fn scan(space: &Space, member: &Member) -> HashMap<u64, u64> {
+    let mut counts = HashMap::new();
+    for lease in list(space, member).into_iter().filter(|lease| lease.alive) {
+        *counts.entry(lease.descriptor_off).or_insert(0) += 1;
+    }
+    counts
+}

@@ -1,0 +1,182 @@
+//! Fixed-address placement: a region is mapped where its superblock says, or not at all.
+//!
+//! The window is reserved inaccessible first, without replacing anything, and mapped over that
+//! reservation, so that a failure half way leaves no hole and no leftovers. What is in the way is named
+//! from /proc/self/maps. This room never opens a device: it is handed a file.
+#![allow(unsafe_code, reason = "address space")]
+
+mod fault;
+
+use std::fs::File;
+use std::ops::Range;
+use std::os::fd::AsFd;
+use std::ptr::NonNull;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::sys::mem::{self, Advice};
+
+pub(crate) use fault::install as install_fault_handler;
+
+/// Where slot 0 begins unless a region says otherwise.
+pub const DEFAULT_BASE: u64 = 0x4000_0000_0000;
+/// Slots that are promised to be free of other mappings at the default base.
+pub const PROMISED_SLOTS: u64 = 21;
+
+/// A region's window in this process's address space.
+#[derive(Debug)]
+pub(crate) struct Mapping {
+    base: NonNull<u8>,
+    len: u64,
+    watch: fault::Watch,
+}
+
+// SAFETY: an address range is not tied to a thread; what is behind it is accessed as atomics or by the
+// contracts of the rooms above.
+unsafe impl Send for Mapping {}
+// SAFETY: as above.
+unsafe impl Sync for Mapping {}
+
+/// Part of a window and whether this process may store to it.
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    pub(crate) range: Range<u64>,
+    pub(crate) writable: bool,
+}
+
+impl Mapping {
+    /// Maps the parts of a window at `base`; they must follow one another from offset 0 on.
+    ///
+    /// # Errors
+    /// [`ErrorKind::AddressTaken`], naming what is there; [`ErrorKind::BadAlignment`] for an address the
+    /// machine does not have.
+    pub(crate) fn new(base: u64, file: &File, file_off: u64, parts: &[Part]) -> Result<Self> {
+        let len = parts.last().map_or(0, |part| part.range.end);
+        let start = mem::reserve(base, len).map_err(|e| explain(e, base, len))?;
+        let mapping = Self { base: start, len, watch: fault::Watch::new(base, len) };
+        for part in parts {
+            let size = part.range.end - part.range.start;
+            let at = NonNull::new(mapping.base().wrapping_add(to_usize(part.range.start)?)).unwrap_or(start);
+            // SAFETY: inside the reservation made just above.
+            unsafe { mem::map_over(at, size, file.as_fd(), file_off + part.range.start, part.writable) }?;
+        }
+        // Cluster memory is shared and large: it does not belong into anybody's core dump.
+        mem::advise(start, len, Advice::DontDump)?;
+        Ok(mapping)
+    }
+
+    pub(crate) fn base(&self) -> *mut u8 {
+        self.base.as_ptr()
+    }
+
+    pub(crate) fn len_bytes(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether a fault showed that the memory behind the window is gone.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.watch.is_lost()
+    }
+
+    /// Backs a range with transparent huge pages.
+    pub(crate) fn use_huge_pages(&self, range: Range<u64>) -> Result<()> {
+        mem::advise(self.at(range.start), range.end - range.start, Advice::HugePage)
+    }
+
+    /// Makes every page of a range present, with as many threads as there are processors.
+    pub(crate) fn prefault(&self, range: Range<u64>, writable: bool) -> Result<()> {
+        let advice = if writable { Advice::PopulateWrite } else { Advice::PopulateRead };
+        let threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
+        let step = (range.end - range.start).div_ceil(threads).next_multiple_of(2 * crate::units::MIB);
+        std::thread::scope(|scope| {
+            let mut workers = Vec::new();
+            let mut start = range.start;
+            while start < range.end {
+                let end = (start + step).min(range.end);
+                workers.push(scope.spawn(move || mem::advise(self.at(start), end - start, advice)));
+                start = end;
+            }
+            workers.into_iter().try_for_each(|worker| match worker.join() {
+                Ok(result) => result,
+                Err(_) => Err(Error::new(ErrorKind::Internal, "a prefault thread ended unexpectedly")),
+            })
+        })
+    }
+
+    /// Allows or forbids this process to store to whole pages of a range.
+    pub(crate) fn protect(&self, range: Range<u64>, writable: bool) -> Result<()> {
+        mem::protect(self.at(range.start), range.end - range.start, writable)
+    }
+
+    fn at(&self, off: u64) -> NonNull<u8> {
+        assert!(off <= self.len, "offset {off:#x} is outside the window");
+        NonNull::new(self.base().wrapping_add(off as usize)).unwrap_or(self.base)
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        self.watch.end();
+        if let Err(e) = mem::unmap(self.base, self.len) {
+            log::error!("leaving a window mapped: {e}");
+        }
+    }
+}
+
+fn to_usize(value: u64) -> Result<usize> {
+    usize::try_from(value)
+        .map_err(|_| Error::new(ErrorKind::Unsupported, format!("{value} bytes need a 64-bit machine")))
+}
+
+/// Adds what is in the way, and what to do.
+fn explain(error: Error, base: u64, len: u64) -> Error {
+    let hint = match error.kind() {
+        ErrorKind::AddressTaken => {
+            let there = in_the_way(base, base.saturating_add(len)).unwrap_or_else(|| "something unnamed".to_owned());
+            format!("in the way: {there}; create the region in another slot= or at another base=")
+        }
+        ErrorKind::NoMemory => "the address is beyond what this machine maps, or an address-space limit is \
+             reached (ulimit -v); choose another base="
+            .to_owned(),
+        _ => return error,
+    };
+    error.hint(hint)
+}
+
+/// The first mapping of this process that overlaps `start .. end`, as /proc/self/maps shows it.
+fn in_the_way(start: u64, end: u64) -> Option<String> {
+    let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
+    maps.lines().find_map(|line| {
+        let (range, rest) = line.split_once(' ')?;
+        let (from, to) = range.split_once('-')?;
+        let (from, to) = (u64::from_str_radix(from, 16).ok()?, u64::from_str_radix(to, 16).ok()?);
+        (from < end && to > start).then(|| {
+            let name = rest.split_whitespace().nth(4).unwrap_or("[anonymous]");
+            format!("{name} at {range}")
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::file::memory_file;
+
+    const AT: u64 = DEFAULT_BASE + 19 * crate::units::TIB;
+    const LEN: u64 = 4 << 20;
+
+    fn whole() -> [Part; 1] {
+        [Part { range: 0..LEN, writable: true }]
+    }
+
+    #[test]
+    fn a_second_mapping_is_refused_and_named_and_unmap_leaves_no_hole() {
+        let file = memory_file(LEN);
+        let first = Mapping::new(AT, &file, 0, &whole()).expect("first");
+        assert_eq!(first.base() as u64, AT);
+        let e = Mapping::new(AT + LEN / 2, &file, 0, &whole()).expect_err("must be refused");
+        assert_eq!(e.kind(), ErrorKind::AddressTaken);
+        assert!(e.message().contains("memfd:csm-test"), "{e}");
+        drop(first);
+        drop(Mapping::new(AT + LEN / 2, &file, 0, &whole()).expect("free again"));
+    }
+}

@@ -1,0 +1,284 @@
+//! Members: the processes that have a region open, and the proof that they live.
+//!
+//! Each node has a table of slots in its own zone. A process takes a free slot by locking its byte in the
+//! control file and then saying so in the region; its death drops the lock, and any process of the same
+//! node may then clear up after it, holding the byte meanwhile. A slot is free again only when everything
+//! its last holder had is returned, so a slot number names a member without an epoch wherever memory is
+//! owned. Nobody needs a daemon.
+
+mod control;
+
+use std::sync::Arc;
+
+pub(crate) use control::ControlFile;
+use control::Claim;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::region::layout::{LINE_BYTES, MEMBER_STAT_SHARDS};
+use crate::region::lock::Holder;
+use crate::region::space::Space;
+use crate::region::word::Word;
+use crate::sys::process;
+
+/// Words of a member's identity line.
+#[derive(Clone, Copy)]
+#[repr(usize)]
+enum At {
+    /// Epoch and whether the slot is taken: `epoch << 8 | state`.
+    State = 0,
+    Pid = 1,
+    Uid = 2,
+    Since = 3,
+    /// Four words of program name.
+    Command = 4,
+}
+
+const COMMAND_BYTES: usize = 32;
+const WORDS_PER_LINE: u64 = LINE_BYTES / 8;
+
+/// Words of a member's statistics lines; each thread counts in one of them.
+#[derive(Clone, Copy, Debug)]
+#[repr(usize)]
+pub(crate) enum Stat {
+    /// Bytes of extents the process holds (a wrapping sum over all lines).
+    LiveBytes = 0,
+    /// Allocations made.
+    Allocations = 1,
+    /// Frees made.
+    Frees = 2,
+    /// Most live bytes at once (in the first line alone).
+    PeakBytes = 3,
+}
+
+/// A member as others see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberInfo {
+    /// Its node.
+    pub node: u64,
+    /// Its slot on that node.
+    pub slot: u16,
+    /// Its process id, in its own PID namespace.
+    pub pid: u64,
+    /// Its effective user id.
+    pub uid: u64,
+    /// When it opened the region, in nanoseconds since the epoch.
+    pub since_unix_ns: u64,
+    /// Its program's name.
+    pub command: String,
+    /// Whether it lives; a dead one is about to be cleared up.
+    pub alive: bool,
+    /// Bytes of extents it holds.
+    pub live_bytes: u64,
+    /// The most bytes it held at once.
+    pub peak_bytes: u64,
+}
+
+/// This process's membership in a region.
+pub(crate) struct Member {
+    space: Arc<Space>,
+    control: Arc<ControlFile>,
+    node: u64,
+    slot: u16,
+    epoch: u32,
+}
+
+/// The right to clear up after a dead member; nobody else does so meanwhile.
+pub(crate) struct DeadMember<'a> {
+    member: &'a Member,
+    pub(crate) slot: u16,
+}
+
+fn line(space: &Space, node: u64, slot: u64) -> &[Word] {
+    space.words(space.layout().member_off(node, slot), WORDS_PER_LINE)
+}
+
+fn stat_line(space: &Space, node: u64, slot: u64, shard: u64) -> &[Word] {
+    let off = space.layout().member_off(node, slot) + (2 + shard) * LINE_BYTES;
+    space.words(off, WORDS_PER_LINE)
+}
+
+fn is_taken(state: u64) -> bool {
+    state & 0xff != 0
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the epoch's 32 bits are cut out of the word")]
+fn epoch_of(state: u64) -> u32 {
+    (state >> 8) as u32
+}
+
+impl Member {
+    /// Takes a free slot of `node`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::MembersFull`] when every slot is taken, by the living or the dead.
+    pub(crate) fn join(space: Arc<Space>, control: Arc<ControlFile>, node: u64) -> Result<Self> {
+        let members = space.layout().shape.members;
+        for slot in 0..members {
+            let identity = line(&space, node, slot);
+            let byte = node * members + slot;
+            if is_taken(identity[At::State as usize].load()) || !control.claim(byte, Claim::Member)? {
+                continue;
+            }
+            let state = identity[At::State as usize].load();
+            if is_taken(state) {
+                // Taken and left behind between the look and the lock.
+                control.release(byte)?;
+                continue;
+            }
+            let epoch = epoch_of(state).wrapping_add(1);
+            introduce(identity);
+            for shard in 0..MEMBER_STAT_SHARDS {
+                stat_line(&space, node, slot, shard).iter().for_each(|word| word.store(0));
+            }
+            identity[At::State as usize].store(u64::from(epoch) << 8 | 1);
+            space.coherence().release([(identity[0].as_ptr().cast(), LINE_BYTES)]);
+            let slot = u16::try_from(slot).unwrap_or(u16::MAX);
+            return Ok(Self { space, control, node, slot, epoch });
+        }
+        let text = format!(
+            "all {members} process slots of node {node} are taken; close the region in some process, or create it with members= more"
+        );
+        Err(Error::new(ErrorKind::MembersFull, text))
+    }
+
+    pub(crate) fn node(&self) -> u64 {
+        self.node
+    }
+
+    pub(crate) fn slot(&self) -> u16 {
+        self.slot
+    }
+
+    pub(crate) fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// One of this member's statistics lines.
+    pub(crate) fn shard(&self, shard: u64) -> &[Word] {
+        stat_line(&self.space, self.node, self.slot.into(), shard)
+    }
+
+    /// Gives the slot up. Everything the member had must have been returned.
+    pub(crate) fn leave(&self) -> Result<()> {
+        self.free_slot(self.slot)
+    }
+
+    /// The dead of this node, one at a time, for clearing up.
+    pub(crate) fn dead(&self) -> impl Iterator<Item = DeadMember<'_>> {
+        let members = self.space.layout().shape.members;
+        (0..members).filter_map(move |slot| {
+            let byte = self.byte(self.node, slot);
+            let state = || line(&self.space, self.node, slot)[At::State as usize].load();
+            if !is_taken(state()) || !self.control.claim(byte, Claim::Reaper).unwrap_or(false) {
+                return None;
+            }
+            let slot = u16::try_from(slot).unwrap_or(u16::MAX);
+            let dead = DeadMember { member: self, slot };
+            // Cleared up by somebody else between the look and the lock: dropping gives the byte back.
+            is_taken(state()).then_some(dead)
+        })
+    }
+
+    /// Whether the member in `slot` of `node` lives. Says yes where this host cannot tell.
+    pub(crate) fn is_alive_on(&self, node: u64, slot: u64) -> bool {
+        self.control.is_alive(self.byte(node, slot))
+    }
+
+    fn byte(&self, node: u64, slot: u64) -> u64 {
+        node * self.space.layout().shape.members + slot
+    }
+
+    fn free_slot(&self, slot: u16) -> Result<()> {
+        let word = &line(&self.space, self.node, slot.into())[At::State as usize];
+        word.store(u64::from(epoch_of(word.load())) << 8);
+        self.space.coherence().release([(word.as_ptr().cast(), LINE_BYTES)]);
+        self.control.release(self.byte(self.node, slot.into()))
+    }
+}
+
+impl DeadMember<'_> {
+    /// Frees the slot: everything the dead had is returned.
+    pub(crate) fn finish(self) -> Result<()> {
+        let done = self.member.free_slot(self.slot);
+        std::mem::forget(self);
+        done
+    }
+}
+
+impl Drop for DeadMember<'_> {
+    fn drop(&mut self) {
+        let byte = self.member.byte(self.member.node, self.slot.into());
+        if let Err(e) = self.member.control.release(byte) {
+            log::warn!("giving a dead member's byte back: {e}");
+        }
+    }
+}
+
+impl Holder for Member {
+    fn identity(&self) -> (u16, u32) {
+        (self.slot, self.epoch)
+    }
+
+    fn is_alive(&self, slot: u16, epoch: u32) -> bool {
+        let slot = u64::from(slot);
+        if slot >= self.space.layout().shape.members {
+            return false;
+        }
+        let state = line(&self.space, self.node, slot)[At::State as usize].load();
+        is_taken(state) && epoch_of(state) == epoch && self.is_alive_on(self.node, slot)
+    }
+
+    fn describe(&self, slot: u16) -> String {
+        let info = info(&self.space, &self.control, self.node, slot.into());
+        info.map_or_else(|| format!("member {slot}"), |m| format!("process {} ({})", m.pid, m.command))
+    }
+}
+
+/// Writes who this process is, for people to read.
+fn introduce(identity: &[Word]) {
+    identity[At::Pid as usize].store(std::process::id().into());
+    identity[At::Uid as usize].store(process::effective_uid().into());
+    identity[At::Since as usize].store(process::unix_ns());
+    let mut name = [0; COMMAND_BYTES];
+    let command = process::command_name();
+    let len = command.len().min(COMMAND_BYTES);
+    name[..len].copy_from_slice(&command.as_bytes()[..len]);
+    for (i, bytes) in name.chunks_exact(8).enumerate() {
+        let mut word = [0; 8];
+        word.copy_from_slice(bytes);
+        identity[At::Command as usize + i].store(u64::from_le_bytes(word));
+    }
+}
+
+fn info(space: &Space, control: &ControlFile, node: u64, slot: u64) -> Option<MemberInfo> {
+    let members = space.layout().shape.members;
+    if slot >= members {
+        return None;
+    }
+    let words = line(space, node, slot);
+    space.coherence().acquire([(words[0].as_ptr().cast(), LINE_BYTES)]);
+    if !is_taken(words[At::State as usize].load()) {
+        return None;
+    }
+    let name: Vec<u8> = (0..COMMAND_BYTES / 8).flat_map(|i| words[At::Command as usize + i].load().to_le_bytes()).collect();
+    let stat = |shard, stat: Stat| stat_line(space, node, slot, shard)[stat as usize].load();
+    let live = (0..MEMBER_STAT_SHARDS).fold(0u64, |sum, shard| sum.wrapping_add(stat(shard, Stat::LiveBytes)));
+    Some(MemberInfo {
+        node,
+        slot: u16::try_from(slot).unwrap_or(u16::MAX),
+        pid: words[At::Pid as usize].load(),
+        uid: words[At::Uid as usize].load(),
+        since_unix_ns: words[At::Since as usize].load(),
+        command: String::from_utf8_lossy(&name).trim_end_matches('\0').to_owned(),
+        alive: control.is_alive(node * members + slot),
+        live_bytes: if live > i64::MAX as u64 { 0 } else { live },
+        peak_bytes: stat(0, Stat::PeakBytes),
+    })
+}
+
+/// Every member of every node, the dead included.
+pub(crate) fn list(space: &Space, control: &ControlFile) -> Vec<MemberInfo> {
+    let shape = &space.layout().shape;
+    let slots = (0..shape.nodes).flat_map(|node| (0..shape.members).map(move |slot| (node, slot)));
+    slots.filter_map(|(node, slot)| info(space, control, node, slot)).collect()
+}

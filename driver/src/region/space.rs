@@ -1,0 +1,149 @@
+//! The bytes of an open region, by offset.
+//!
+//! Metadata is seen as words and bytes that may change at any time (never as plain references to
+//! plain integers); data is seen as addresses only. Offsets are checked against the layout once,
+//! here. The mapping lives as long as this does.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::layout::{CONTROL_OFF, LINE_BYTES, Layout};
+use super::word::{Byte, Word};
+use crate::coherence::Coherence;
+use crate::error::{Error, ErrorKind, Result};
+use crate::map::Mapping;
+
+/// The owner node's control lines, one purpose a line.
+#[derive(Clone, Copy, Debug)]
+#[repr(u64)]
+pub(crate) enum Control {
+    /// Bytes in use; grows by one store once the new part is backed.
+    Size = 0,
+    /// Lock of the catalog, the retired list and the published references.
+    CatalogLock = 1,
+    /// Lock of the chunk entries, the bitmap and the reference bytes.
+    HeapLock = 2,
+    /// Changes with every publish, replace and remove; what waiting for a name watches.
+    Changes = 3,
+    /// Offset of the newest retired descriptor, or 0.
+    Retired = 4,
+    /// Bytes of extents that are published and that no process holds.
+    RegionOwned = 5,
+    /// Names published at the moment.
+    Names = 6,
+    /// Where the chunk allocator looks first; a hint.
+    HeapHint = 7,
+    /// Lock of the member slots and lease blocks of the owner node... of any node: see `member`.
+    Incarnation = 8,
+}
+
+/// An open region's bytes.
+pub(crate) struct Space {
+    mapping: Arc<Mapping>,
+    layout: Layout,
+    coherence: Coherence,
+    lost: AtomicBool,
+}
+
+impl Space {
+    pub(crate) fn new(mapping: Arc<Mapping>, layout: Layout, coherence: Coherence) -> Self {
+        Self { mapping, layout, coherence, lost: AtomicBool::new(false) }
+    }
+
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    pub(crate) fn coherence(&self) -> &Coherence {
+        &self.coherence
+    }
+
+    pub(crate) fn mapping(&self) -> &Mapping {
+        &self.mapping
+    }
+
+    /// Address of the region's first byte: the same on every node.
+    pub(crate) fn base(&self) -> u64 {
+        self.mapping.base() as u64
+    }
+
+    /// The address of the byte at `off`, which must lie in the window.
+    #[inline]
+    pub(crate) fn ptr(&self, off: u64) -> *mut u8 {
+        debug_assert!(off <= self.mapping.len_bytes());
+        self.mapping.base().wrapping_add(off as usize)
+    }
+
+    /// The offset of an address, if it lies in the region's data zone as it is now.
+    #[inline]
+    pub(crate) fn data_off_of(&self, address: u64) -> Option<u64> {
+        let off = address.checked_sub(self.base())?;
+        (off >= self.layout.data_off && off < self.layout.data_off + self.data_bytes()).then_some(off)
+    }
+
+    /// Bytes in use, as the owner last said; never more than what is mapped.
+    #[inline]
+    pub(crate) fn size_bytes(&self) -> u64 {
+        self.control(Control::Size).load().min(self.layout.shape.max_bytes)
+    }
+
+    /// Data bytes in use.
+    pub(crate) fn data_bytes(&self) -> u64 {
+        self.layout.data_bytes(self.size_bytes())
+    }
+
+    pub(crate) fn control(&self, which: Control) -> &Word {
+        self.word(CONTROL_OFF + which as u64 * LINE_BYTES)
+    }
+
+    /// The metadata word at `off`.
+    #[inline]
+    pub(crate) fn word(&self, off: u64) -> &Word {
+        &self.words(off, 1)[0]
+    }
+
+    /// `count` metadata words from `off` on.
+    ///
+    /// # Panics
+    /// When they do not lie in the window or are not aligned: offsets come from the layout or were checked.
+    #[inline]
+    pub(crate) fn words(&self, off: u64, count: u64) -> &[Word] {
+        assert!(off.is_multiple_of(8) && off + count * 8 <= self.mapping.len_bytes(), "metadata offset {off:#x}");
+        // SAFETY: inside the mapping, which `self` keeps alive; aligned; a Word is an atomic, so that
+        // others changing it at any time is what its type says.
+        unsafe { std::slice::from_raw_parts(self.ptr(off).cast_const().cast::<Word>(), count as usize) }
+    }
+
+    /// `count` metadata bytes from `off` on; see [`Space::words`].
+    #[inline]
+    pub(crate) fn bytes(&self, off: u64, count: u64) -> &[Byte] {
+        assert!(off + count <= self.mapping.len_bytes(), "metadata offset {off:#x}");
+        // SAFETY: as in `words`.
+        unsafe { std::slice::from_raw_parts(self.ptr(off).cast_const().cast::<Byte>(), count as usize) }
+    }
+
+    /// Fails once the memory behind the region is known to be gone.
+    pub(crate) fn check_alive(&self) -> Result<()> {
+        if self.lost.load(Ordering::Relaxed) || self.mapping.is_lost() {
+            self.lost.store(true, Ordering::Relaxed);
+            return Err(Error::new(
+                ErrorKind::RegionLost,
+                "the memory behind the region went away while it was mapped (its file was truncated or its \
+                 device detached); close the region and create it anew",
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Space {
+    /// Writes the superblock of a region that nobody else can find yet.
+    pub(crate) fn write_superblock(&self, bytes: &[u8]) {
+        for (word, value) in self.words(0, bytes.len() as u64 / 8).iter().zip(bytes.chunks_exact(8)) {
+            let mut field = [0; 8];
+            field.copy_from_slice(value);
+            word.store(u64::from_le_bytes(field));
+        }
+        self.coherence.release([(self.ptr(0).cast_const(), bytes.len() as u64)]);
+    }
+}

@@ -1,0 +1,114 @@
+//! Files: creating a whole one at once, size, backing, byte locks.
+
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, FallocateFlags, FcntlArg, OFlag};
+use nix::sys::stat::Mode;
+
+use crate::error::{Error, Result};
+
+fn failed(call: &str, path: &Path, errno: Errno) -> Error {
+    Error::system(format_args!("{call}({})", path.display()), errno as i32)
+}
+
+/// Opens an unnamed file in `dir`, to be filled and then named by [`name_file`].
+pub(crate) fn create_unnamed(dir: &Path) -> Result<File> {
+    let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
+    // Others get at it only by its name, which it has not yet; the mode is set before that.
+    let fd = nix::fcntl::open(dir, flags, Mode::S_IRUSR | Mode::S_IWUSR).map_err(|e| failed("open O_TMPFILE", dir, e))?;
+    Ok(File::from(fd))
+}
+
+/// Gives an unnamed file its name. `EEXIST` when the name is taken: nothing is replaced.
+pub(crate) fn name_file(file: &File, mode: u32, path: &Path) -> Result<()> {
+    let mode = Mode::from_bits_truncate(mode);
+    nix::sys::stat::fchmod(file, mode).map_err(|e| failed("fchmod", path, e))?;
+    let proc_path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    nix::unistd::linkat(nix::fcntl::AT_FDCWD, proc_path.as_str(), nix::fcntl::AT_FDCWD, path, AtFlags::AT_SYMLINK_FOLLOW)
+        .map_err(|e| failed("linkat", path, e))
+}
+
+/// Opens a file that is there, following no symbolic link.
+pub(crate) fn open(path: &Path, writable: bool) -> Result<File> {
+    let access = if writable { OFlag::O_RDWR } else { OFlag::O_RDONLY };
+    let flags = access | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+    nix::fcntl::open(path, flags, Mode::empty()).map(File::from).map_err(|e| failed("open", path, e))
+}
+
+/// Removes a name.
+pub(crate) fn unlink(path: &Path) -> Result<()> {
+    nix::unistd::unlink(path).map_err(|e| failed("unlink", path, e))
+}
+
+/// Length in bytes, owner's uid and mode.
+pub(crate) fn stat(file: &File, path: &Path) -> Result<(u64, u32, u32)> {
+    let meta = file.metadata().map_err(|e| Error::system(format_args!("fstat({})", path.display()), e.raw_os_error().unwrap_or(0)))?;
+    Ok((meta.len(), meta.uid(), meta.mode() & 0o7777))
+}
+
+/// Sets the length, leaving holes.
+pub(crate) fn set_len(file: &File, path: &Path, len: u64) -> Result<()> {
+    nix::unistd::ftruncate(file, libc::off_t::try_from(len).unwrap_or(libc::off_t::MAX))
+        .map_err(|e| Error::system(format_args!("ftruncate({}, {len})", path.display()), e as i32))
+}
+
+/// Puts memory or disk behind `start .. end`; fails now rather than with a SIGBUS later.
+pub(crate) fn allocate(file: &File, path: &Path, start: u64, end: u64) -> Result<()> {
+    let (start_off, len) = (start.cast_signed(), end.saturating_sub(start).cast_signed());
+    loop {
+        match nix::fcntl::fallocate(file.as_fd(), FallocateFlags::FALLOC_FL_KEEP_SIZE, start_off, len) {
+            Ok(()) => return Ok(()),
+            Err(Errno::EINTR) => {}
+            Err(e) => return Err(Error::system(format_args!("fallocate({}, {start}, {len})", path.display()), e as i32)),
+        }
+    }
+}
+
+/// A POSIX write lock on one byte. Held by the process (not by threads or children); gone with it.
+fn lock_of(byte: u64, kind: i32) -> libc::flock {
+    libc::flock {
+        l_type: libc::c_short::try_from(kind).unwrap_or(0),
+        l_whence: 0,
+        l_start: byte.cast_signed(),
+        l_len: 1,
+        l_pid: 0,
+    }
+}
+
+/// Takes the lock on `byte` if nobody else has it.
+pub(crate) fn try_lock_byte(file: &File, byte: u64) -> Result<bool> {
+    match nix::fcntl::fcntl(file, FcntlArg::F_SETLK(&lock_of(byte, libc::F_WRLCK))) {
+        Ok(_) => Ok(true),
+        Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
+        Err(e) => Err(Error::system(format_args!("fcntl(F_SETLK, byte {byte})"), e as i32)),
+    }
+}
+
+/// Gives the lock on `byte` up.
+pub(crate) fn unlock_byte(file: &File, byte: u64) -> Result<()> {
+    nix::fcntl::fcntl(file, FcntlArg::F_SETLK(&lock_of(byte, libc::F_UNLCK)))
+        .map(|_| ())
+        .map_err(|e| Error::system(format_args!("fcntl(F_UNLCK, byte {byte})"), e as i32))
+}
+
+/// Whether another process has the lock on `byte`.
+pub(crate) fn byte_is_locked(file: &File, byte: u64) -> Result<bool> {
+    let mut lock = lock_of(byte, libc::F_WRLCK);
+    nix::fcntl::fcntl(file, FcntlArg::F_GETLK(&mut lock))
+        .map_err(|e| Error::system(format_args!("fcntl(F_GETLK, byte {byte})"), e as i32))?;
+    Ok(i32::from(lock.l_type) != libc::F_UNLCK)
+}
+
+/// Opens by descriptor number: only to hand a duplicate to a mapping.
+#[cfg(test)]
+pub(crate) fn memory_file(len: u64) -> File {
+    // SAFETY: the descriptor is new and owned by the caller.
+    let fd = unsafe { <std::os::fd::OwnedFd as std::os::fd::FromRawFd>::from_raw_fd(libc::memfd_create(c"csm-test".as_ptr(), libc::MFD_CLOEXEC)) };
+    let file = File::from(fd);
+    file.set_len(len).ok();
+    file
+}

@@ -1,0 +1,238 @@
+//! Region URIs: `shm:NAME?size=1G&slot=3`.
+//!
+//! `SCHEME:NAME[?OPTION=VALUE[&...]]`, names and values percent-encoded. An option is of one of three
+//! sorts, and says so in [`OPTIONS`]: it shapes a new region and is refused at open (create), it shapes a
+//! new region and is checked at open if given (checked), or it concerns this opening alone (per open).
+//! An unknown option is an error, and so is one given twice: a typo must not silently do nothing.
+
+use std::fmt;
+
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::units::parse_size;
+
+const NAME_BYTES_MAX: usize = 200;
+const ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b'%').add(b'/').add(b'?').add(b'&').add(b'=').add(b'#');
+
+/// What kind of device a URI names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// Shared memory of one host.
+    Shm,
+}
+
+impl Scheme {
+    const ALL: [(&'static str, Self); 1] = [("shm", Self::Shm)];
+
+    /// The scheme as it is written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        Self::ALL.iter().find(|(_, s)| *s == self).map_or("", |(name, _)| name)
+    }
+}
+
+/// When an option means something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sort {
+    /// Shapes a new region; an error at open.
+    Create,
+    /// Shapes a new region; at open it must agree with the region, if given.
+    Checked,
+    /// Concerns this opening alone.
+    PerOpen,
+}
+
+/// Every option: name, sort, default, meaning. The documentation and the error texts are made of this.
+pub const OPTIONS: &[(&str, Sort, &str, &str)] = &[
+    ("size", Sort::Checked, "-", "bytes of the region, metadata included; a multiple of 2M"),
+    ("max", Sort::Checked, "size", "bytes the region may grow to"),
+    ("slot", Sort::Checked, "auto", "slot of address space, 0 to 20; auto takes the first free one"),
+    ("base", Sort::Checked, "0x400000000000", "address of slot 0; a multiple of 1T"),
+    ("hugepages", Sort::Checked, "none", "none, thp (transparent) or 2M (reserved ones, hugetlbfs)"),
+    ("prefault", Sort::PerOpen, "no", "yes makes every page present at once, in parallel"),
+    ("numa", Sort::Create, "any", "NUMA node whose memory is used"),
+    ("mode", Sort::Create, "0600", "who may open the region, octal as for chmod"),
+    ("access", Sort::PerOpen, "rw", "ro maps everything but this process's leases read-only"),
+    ("catalog", Sort::Checked, "4096", "names the catalog has room for"),
+    ("nodes", Sort::Checked, "8", "nodes the region has room for"),
+    ("members", Sort::Checked, "128", "processes a node the region has room for"),
+    ("leases", Sort::Checked, "4096", "leases a node the region has room for"),
+    ("node", Sort::PerOpen, "0", "this process's node; node 0 owns the region"),
+    ("owner", Sort::PerOpen, "own uid", "user id that must own the region"),
+    ("wait", Sort::PerOpen, "10s", "the longest this process waits for another one, in s or ms"),
+];
+
+/// A parsed URI. Values are kept as text until they are asked for.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Uri {
+    scheme: Scheme,
+    name: String,
+    options: Vec<(&'static str, String)>,
+}
+
+fn bad(text: &str, why: impl fmt::Display) -> Error {
+    Error::new(ErrorKind::BadUri, format!("region {text:?}: {why}"))
+}
+
+fn decode(text: &str, part: &str) -> Result<String> {
+    let decoded = percent_decode_str(part).decode_utf8().map_err(|_| bad(text, "it does not decode to UTF-8"))?;
+    Ok(decoded.into_owned())
+}
+
+impl Uri {
+    /// Parses `text`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BadUri`] that quotes the URI and says which part is wrong and what is known.
+    pub fn parse(text: &str) -> Result<Self> {
+        let known = || Scheme::ALL.map(|(name, _)| format!("{name}:NAME")).join(", ");
+        let Some((scheme, rest)) = text.split_once(':') else {
+            return Err(bad(text, format_args!("no scheme; write {}", known())));
+        };
+        let Some((_, scheme)) = Scheme::ALL.iter().find(|(name, _)| *name == scheme) else {
+            return Err(bad(text, format_args!("unknown scheme {scheme:?}; known: {}", known())));
+        };
+        let (name, query) = rest.split_once('?').map_or((rest, None), |(name, query)| (name, Some(query)));
+        let name = decode(text, name)?;
+        if name.is_empty() || name.len() > NAME_BYTES_MAX || name.contains('\0') || name.starts_with('.') {
+            return Err(bad(
+                text,
+                format_args!("a region's name has 1 to {NAME_BYTES_MAX} bytes, no NUL and no dot in front"),
+            ));
+        }
+        let mut uri = Self { scheme: *scheme, name, options: Vec::new() };
+        for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+            let Some((key, value)) = pair.split_once('=') else {
+                return Err(bad(text, format_args!("option {pair:?} has no value; write {pair}=VALUE")));
+            };
+            let Some((key, ..)) = OPTIONS.iter().find(|(name, ..)| *name == key) else {
+                let names: Vec<_> = OPTIONS.iter().map(|(name, ..)| *name).collect();
+                return Err(bad(text, format_args!("unknown option {key:?}; known: {}", names.join(", "))));
+            };
+            if uri.get(key).is_some() {
+                return Err(bad(text, format_args!("option {key:?} is given twice")));
+            }
+            let value = decode(text, value)?;
+            uri.options.push((key, value));
+        }
+        Ok(uri)
+    }
+
+    /// The device's kind.
+    #[must_use]
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// The name, decoded.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The name as it stands in file names and URIs: percent-encoded.
+    #[must_use]
+    pub fn encoded_name(&self) -> String {
+        utf8_percent_encode(&self.name, ESCAPED).to_string()
+    }
+
+    /// The URI without its options: what the region is called in messages.
+    #[must_use]
+    pub fn label(&self) -> String {
+        format!("{}:{}", self.scheme.as_str(), self.encoded_name())
+    }
+
+    /// The text of an option, if given.
+    #[must_use]
+    pub fn get(&self, option: &str) -> Option<&str> {
+        self.options.iter().find(|(name, _)| *name == option).map(|(_, value)| value.as_str())
+    }
+
+    /// The options given that are of `sort`.
+    pub(crate) fn given(&self, sort: Sort) -> impl Iterator<Item = &'static str> + '_ {
+        let sort_of = |key| OPTIONS.iter().find(|(name, ..)| *name == key).map(|(_, sort, ..)| *sort);
+        self.options.iter().map(|(name, _)| *name).filter(move |name| sort_of(*name) == Some(sort))
+    }
+
+    pub(crate) fn invalid(&self, option: &str, why: impl fmt::Display) -> Error {
+        let value = self.get(option).unwrap_or_default();
+        Error::new(ErrorKind::InvalidArgument, format!("region {:?}: {option}={value}: {why}", self.label()))
+    }
+
+    /// An option that is a size in bytes.
+    pub(crate) fn size(&self, option: &str) -> Result<Option<u64>> {
+        let parse = |text| parse_size(text).map_err(|e| e.context(format_args!("region {:?}: {option}", self.label())));
+        self.get(option).map(parse).transpose()
+    }
+
+    /// An option that is a count, decimal or with 0x.
+    pub(crate) fn number(&self, option: &str) -> Result<Option<u64>> {
+        let Some(text) = self.get(option) else { return Ok(None) };
+        let parsed = match text.strip_prefix("0x") {
+            Some(hex) => u64::from_str_radix(hex, 16),
+            None => text.parse(),
+        };
+        parsed.map(Some).map_err(|_| self.invalid(option, "not a whole number"))
+    }
+
+    /// An option that is one of a few words; the first is the default.
+    pub(crate) fn choice<T: Copy>(&self, option: &str, choices: &[(&str, T)]) -> Result<Option<T>> {
+        let Some(text) = self.get(option) else { return Ok(None) };
+        let found = choices.iter().find(|(word, _)| *word == text);
+        let words = || choices.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(" or ");
+        found.map(|(_, value)| Some(*value)).ok_or_else(|| self.invalid(option, format_args!("use {}", words())))
+    }
+}
+
+impl fmt::Display for Uri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.label())?;
+        for (i, (name, value)) in self.options.iter().enumerate() {
+            let value = utf8_percent_encode(value, ESCAPED);
+            write!(f, "{}{name}={value}", if i == 0 { '?' } else { '&' })?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Uri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uri_round_trips() {
+        for text in ["shm:trades", "shm:a%2Fb?size=1G&slot=3", "shm:caf%C3%A9?mode=0660"] {
+            let uri = Uri::parse(text).expect(text);
+            assert_eq!(Uri::parse(&uri.to_string()).expect("again"), uri);
+        }
+        let uri = Uri::parse("shm:a%2Fb?size=1G&node=2").expect("uri");
+        assert_eq!((uri.name(), uri.encoded_name().as_str()), ("a/b", "a%2Fb"));
+        assert_eq!(uri.size("size").expect("size"), Some(1 << 30));
+        assert_eq!(uri.given(Sort::PerOpen).collect::<Vec<_>>(), ["node"]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (text, part) in [
+            ("trades", "no scheme"),
+            ("rdma:x", "unknown scheme \"rdma\""),
+            ("shm:", "1 to 200 bytes"),
+            ("shm:..", "no dot in front"),
+            ("shm:x?sise=1G", "unknown option \"sise\""),
+            ("shm:x?size", "has no value"),
+            ("shm:x?size=1G&size=2G", "given twice"),
+            ("shm:%FF", "UTF-8"),
+        ] {
+            let e = Uri::parse(text).expect_err(text);
+            assert_eq!(e.kind(), ErrorKind::BadUri);
+            assert!(e.message().contains(part) && e.message().contains(text), "{e}");
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! One state of the world: the memory, the processes, what the owner node keeps for itself, and
+//! what has been seen to go wrong.
+
+use crate::config::{Config, Mutation};
+use crate::memory::{COMMIT, LineSet, Memory, PLACES, PROCS, lease};
+use crate::program::Activity;
+
+/// The commit word: what the catalog slot says, and a counter that only grows.
+/// `2g - 1` is "generation g is here", `2g` is "generation g was the last".
+pub mod commit {
+    /// The word that names a generation.
+    #[must_use]
+    pub fn live(generation: u8) -> u8 {
+        2 * generation - 1
+    }
+
+    /// The word after a generation was removed.
+    #[must_use]
+    pub fn empty(generation: u8) -> u8 {
+        2 * generation
+    }
+
+    /// Whether the word names a table.
+    #[must_use]
+    pub fn is_live(word: u8) -> bool {
+        word % 2 == 1
+    }
+
+    /// The generation it names, or named last.
+    #[must_use]
+    pub fn generation(word: u8) -> u8 {
+        word.div_ceil(2)
+    }
+}
+
+/// Whether a process lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Life {
+    /// It does, or will.
+    Running,
+    /// It died, and its node's kernel says so to whoever asks on that node.
+    Dead,
+    /// It died, and its lease has been dealt with.
+    Reaped,
+}
+
+/// One process: where it is, and what it holds in registers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Proc {
+    /// Whether it lives.
+    pub life: Life,
+    /// What it is busy with.
+    pub activity: Activity,
+    /// Index of its next step.
+    pub pc: u8,
+    /// Opens done.
+    pub opens: u8,
+    /// Whether it may read the table it has opened.
+    pub open: bool,
+    /// The commit word it has read.
+    pub word: u8,
+    /// The newest commit word that was known when it began.
+    pub floor: u8,
+    /// The generation at hand.
+    pub generation: u8,
+    /// The places that a scan found under lease, as bits.
+    pub named: u8,
+    /// The dead process being reaped.
+    pub victim: u8,
+    /// Lines to write back by the next fence.
+    pub writing_back: LineSet,
+    /// Lines to invalidate by the next fence.
+    pub invalidating: LineSet,
+}
+
+impl Proc {
+    pub(crate) const NEW: Self = Self {
+        life: Life::Running,
+        activity: Activity::Idle,
+        pc: 0,
+        opens: 0,
+        open: false,
+        word: 0,
+        floor: 0,
+        generation: 0,
+        named: 0,
+        victim: 0,
+        writing_back: 0,
+        invalidating: 0,
+    };
+
+    /// Becomes idle and forgets its registers, so that equal futures are equal states.
+    pub(crate) fn forget(&mut self) {
+        *self = Self { life: self.life, opens: self.opens, ..Self::NEW };
+    }
+}
+
+/// What the owner node knows of a place. It is metadata that only the owner node's processes
+/// touch, under the catalog lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// The heap has it.
+    Free,
+    /// A process has it, or it is published.
+    Used,
+    /// On the retired list.
+    Retired,
+    /// On the retired list, and a node that does not answer has a lease on it.
+    Quarantined,
+}
+
+/// What must never happen, and did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Wrongs {
+    /// A reader saw bytes of another generation, or a table only half there.
+    pub saw_other_bytes: bool,
+    /// The owner wrote where a reader had a table open.
+    pub reused_under_lease: bool,
+    /// An open found less than an earlier open, anywhere, had already acted on.
+    pub went_back: bool,
+}
+
+/// The state of everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct State {
+    /// The lines, at home and in caches.
+    pub memory: Memory,
+    /// The processes: owners, then local readers, then borrowers.
+    pub procs: [Proc; PROCS],
+    /// Who holds the catalog lock.
+    pub lock: Option<u8>,
+    /// The places.
+    pub places: [Place; PLACES],
+    /// A time-out has fired for the borrower node.
+    pub silent: bool,
+    /// The borrower node has a second boot incarnation.
+    pub rebooted: bool,
+    /// The borrower node is gone, and this is proven.
+    pub detached: bool,
+    /// The newest commit word that an open has acted on, where that is tracked.
+    pub acted_on: u8,
+    /// What went wrong.
+    pub wrongs: Wrongs,
+}
+
+impl State {
+    pub(crate) fn new() -> Self {
+        Self {
+            memory: Memory::new(),
+            procs: [Proc::NEW; PROCS],
+            lock: None,
+            places: [Place::Free; PLACES],
+            silent: false,
+            rebooted: false,
+            detached: false,
+            acted_on: 0,
+            wrongs: Wrongs::default(),
+        }
+    }
+
+    /// The commit word as the owner node sees it.
+    #[must_use]
+    pub fn commit_word(&self) -> u8 {
+        // The view of the first owner process: the cache of its node or, without one, a store
+        // buffer that is empty whenever the lock is free.
+        self.memory.peek(0, COMMIT)
+    }
+
+    /// Whether a lease of process `q` counts for the owner.
+    #[must_use]
+    pub fn counts(&self, config: &Config, q: usize) -> bool {
+        let void = self.detached
+            || (self.silent && config.lacks(Mutation::NoQuarantine))
+            || (self.rebooted && config.lacks(Mutation::VoidByIncarnation));
+        !(void && config.is_borrower(q))
+    }
+
+    /// Who holds a lease on `place` that counts, by the lease words as they stand at home (and, on
+    /// the owner node, in its cache).
+    pub fn holders(&self, config: &Config, place: usize) -> impl Iterator<Item = usize> {
+        let named = move |&q: &usize| {
+            let view = if config.is_borrower(q) { None } else { Some(config.view(q)) };
+            let word = match view {
+                Some(view) if config.has_cache(q) => self.memory.peek(view, lease(q)),
+                _ => self.memory.home(lease(q)),
+            };
+            usize::from(word) == place + 1 && self.counts(config, q)
+        };
+        (usize::from(config.owners)..config.procs()).filter(named)
+    }
+
+    /// Whether any process that could reap `q` is alive.
+    #[must_use]
+    pub fn has_neighbour(&self, config: &Config, q: usize) -> bool {
+        (0..config.procs())
+            .any(|p| config.is_borrower(p) == config.is_borrower(q) && self.procs[p].life == Life::Running)
+    }
+
+    /// Whether the place waits to be given back.
+    #[must_use]
+    pub fn is_retired(&self, place: usize) -> bool {
+        matches!(self.places[place], Place::Retired | Place::Quarantined)
+    }
+
+    /// What an owner process that holds the lock may do.
+    #[must_use]
+    pub fn work(&self, config: &Config, word: u8) -> Vec<Activity> {
+        let next = commit::generation(word) + 1;
+        let room = next <= config.generations
+            && self.places[usize::from(config.place_of(next))] == Place::Free;
+        let mut work = match (commit::is_live(word), room) {
+            (true, true) => vec![Activity::Replace],
+            (true, false) => vec![Activity::Remove],
+            (false, true) => vec![Activity::Publish],
+            (false, false) => vec![],
+        };
+        if (0..PLACES).any(|place| self.is_retired(place)) {
+            work.push(Activity::Reclaim);
+        }
+        work
+    }
+
+    /// Whether it is worth an idle owner's while to take the lock. Polling leases that still stand
+    /// changes nothing and is left out.
+    #[must_use]
+    pub fn has_work(&self, config: &Config) -> bool {
+        self.work(config, self.commit_word()).iter().any(|&activity| match activity {
+            Activity::Reclaim => (0..PLACES)
+                .any(|place| self.is_retired(place) && self.holders(config, place).next().is_none()),
+            _ => true,
+        })
+    }
+}
