@@ -53,7 +53,7 @@ bench: all
 lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --all-features --locked -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --all-features --locked
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc -p csm --no-deps --all-features --locked
 	$(HEADER) | diff -u include/csm.h - || { echo "include/csm.h is out of date: make header" >&2; exit 1; }
 
 header:

@@ -6,6 +6,7 @@
 //! An unknown option is an error, and so is one given twice: a typo must not silently do nothing.
 
 use std::fmt;
+use std::time::Duration;
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
@@ -174,6 +175,20 @@ impl Uri {
             None => text.parse(),
         };
         parsed.map(Some).map_err(|_| self.invalid(option, "not a whole number"))
+    }
+
+    /// An option that is a time: `10s` or `500ms`.
+    pub(crate) fn duration(&self, option: &str) -> Result<Option<Duration>> {
+        let Some(text) = self.get(option) else { return Ok(None) };
+        let (number, scale) = match (text.strip_suffix("ms"), text.strip_suffix('s')) {
+            (Some(number), _) => (number, 1),
+            (None, Some(number)) => (number, 1000),
+            (None, None) => (text, 0),
+        };
+        match number.parse::<u64>() {
+            Ok(number) if scale != 0 => Ok(Some(Duration::from_millis(number.saturating_mul(scale)))),
+            _ => Err(self.invalid(option, "not a time; write it as 10s or 500ms")),
+        }
     }
 
     /// An option that is one of a few words; the first is the default.

@@ -70,6 +70,8 @@ pub trait Device: Send + Sync {
     fn len_bytes(&self) -> Result<u64>;
     /// User id of the window's owner, where the system knows one.
     fn owner_uid(&self) -> Result<Option<u32>>;
+    /// Permission bits for what belongs to the window, as the control file.
+    fn mode(&self) -> u32;
     /// Page size the window is mapped with, in bytes.
     fn page_bytes(&self) -> u64;
     /// Lengthens the window, and puts memory behind `backed`.

@@ -103,6 +103,10 @@ impl Device for Shm {
         Ok(Some(file::stat(&self.file, &self.path)?.1))
     }
 
+    fn mode(&self) -> u32 {
+        self.mode
+    }
+
     fn page_bytes(&self) -> u64 {
         if self.huge { HUGE_PAGE_BYTES } else { mem::page_bytes() }
     }

@@ -91,7 +91,7 @@ mod tests {
             let (smaller, block) = (block_bytes(class - 1), block_bytes(class));
             assert!(block - smaller <= GRANULE_BYTES || (block - smaller) * 8 <= smaller, "{class}");
             let span = span_chunks(class) * CHUNK_BYTES;
-            assert!(span >= block && span <= 9 * CHUNK_BYTES && (span % block) * 16 <= span, "{class}: {span}");
+            assert!(span >= block && span <= 16 * CHUNK_BYTES && (span % block) * 16 <= span, "{class}: {span}");
         }
     }
 

@@ -50,7 +50,10 @@ struct Entry {
 
 /// A lease of this process. It ends by [`Leases::give_back`].
 #[derive(Debug)]
-pub(crate) struct Lease(Entry);
+pub(crate) struct Lease {
+    entry: Entry,
+    descriptor_off: u64,
+}
 
 fn block(space: &Space, node: u64, block: u64) -> &[Word] {
     space.words(space.layout().lease_block_off(node, block), LEASE_BLOCK_BYTES / 8)
@@ -86,15 +89,20 @@ impl Leases {
         words[1].store(process::unix_ns());
         words[0].store(descriptor_off);
         self.space.coherence().release([(words[0].as_ptr().cast(), 16)]);
-        Ok(Lease(entry))
+        Ok(Lease { entry, descriptor_off })
     }
 
     /// Ends a lease.
     pub(crate) fn give_back(&self, lease: &Lease) {
-        let words = self.words(lease.0);
+        let words = self.words(lease.entry);
         words[0].store(0);
         self.space.coherence().release([(words[0].as_ptr().cast(), 16)]);
-        self.free().push(lease.0);
+        self.free().push(lease.entry);
+    }
+
+    /// Whether a lease is still in its place: nobody took this process for dead.
+    pub(crate) fn holds(&self, lease: &Lease) -> bool {
+        self.words(lease.entry)[0].load() == lease.descriptor_off
     }
 
     /// Ends every lease of a dead member of this node, whose slot the caller has claimed.

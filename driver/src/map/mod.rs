@@ -7,13 +7,17 @@
 
 mod fault;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::Range;
 use std::os::fd::AsFd;
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::mem::{self, Advice};
+use crate::sys::process;
 
 pub(crate) use fault::install as install_fault_handler;
 
@@ -27,7 +31,34 @@ pub const PROMISED_SLOTS: u64 = 21;
 pub(crate) struct Mapping {
     base: NonNull<u8>,
     len: u64,
+    forks: u32,
     watch: fault::Watch,
+    /// Pages that were sealed after publishing: start to end.
+    sealed: Mutex<BTreeMap<u64, u64>>,
+    /// Page size of the sealed ranges; 0 while there are none.
+    sealed_page_bytes: AtomicU64,
+}
+
+/// A window placed by this process, or by the one it was forked from.
+struct Placed {
+    base: u64,
+    len: u64,
+    forks: u32,
+}
+
+static PLACED: Mutex<Vec<Placed>> = Mutex::new(Vec::new());
+
+fn placed() -> MutexGuard<'static, Vec<Placed>> {
+    PLACED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The same window, inherited through fork: a child that opens the region maps over it.
+fn inherited(base: u64, len: u64) -> Option<NonNull<u8>> {
+    let mut placed = placed();
+    let forks = process::fork_count();
+    let at = placed.iter().position(|p| p.base == base && p.len == len && p.forks != forks)?;
+    placed.remove(at);
+    NonNull::new(std::ptr::with_exposed_provenance_mut(usize::try_from(base).ok()?))
 }
 
 // SAFETY: an address range is not tied to a thread; what is behind it is accessed as atomics or by the
@@ -51,8 +82,20 @@ impl Mapping {
     /// machine does not have.
     pub(crate) fn new(base: u64, file: &File, file_off: u64, parts: &[Part]) -> Result<Self> {
         let len = parts.last().map_or(0, |part| part.range.end);
-        let start = mem::reserve(base, len).map_err(|e| explain(e, base, len))?;
-        let mapping = Self { base: start, len, watch: fault::Watch::new(base, len) };
+        let start = match inherited(base, len) {
+            Some(start) => start,
+            None => mem::reserve(base, len).map_err(|e| explain(e, base, len))?,
+        };
+        let forks = process::fork_count();
+        placed().push(Placed { base, len, forks });
+        let mapping = Self {
+            base: start,
+            len,
+            forks,
+            watch: fault::Watch::new(base, len),
+            sealed: Mutex::default(),
+            sealed_page_bytes: AtomicU64::new(0),
+        };
         for part in parts {
             let size = part.range.end - part.range.start;
             let at = NonNull::new(mapping.base().wrapping_add(to_usize(part.range.start)?)).unwrap_or(start);
@@ -102,9 +145,44 @@ impl Mapping {
         })
     }
 
-    /// Allows or forbids this process to store to whole pages of a range.
-    pub(crate) fn protect(&self, range: Range<u64>, writable: bool) -> Result<()> {
-        mem::protect(self.at(range.start), range.end - range.start, writable)
+    /// Forbids this process to store to `pages`, a range of whole pages of `page_bytes` each.
+    pub(crate) fn seal(&self, pages: Range<u64>, page_bytes: u64) -> Result<()> {
+        let mut sealed = self.sealed.lock().unwrap_or_else(PoisonError::into_inner);
+        mem::protect(self.at(pages.start), pages.end - pages.start, false)?;
+        sealed.insert(pages.start, pages.end);
+        self.sealed_page_bytes.store(page_bytes, Ordering::Release);
+        Ok(())
+    }
+
+    /// Allows stores again to every sealed range that overlaps `range`: it holds nothing any more.
+    #[inline]
+    pub(crate) fn unseal(&self, range: Range<u64>) -> Result<()> {
+        match self.sealed_page_bytes.load(Ordering::Acquire) {
+            0 => Ok(()),
+            page => self.unseal_pages(&(range.start / page * page..range.end.next_multiple_of(page))),
+        }
+    }
+
+    #[cold]
+    fn unseal_pages(&self, range: &Range<u64>) -> Result<()> {
+        let mut sealed = self.sealed.lock().unwrap_or_else(PoisonError::into_inner);
+        let overlapping = sealed.range(..range.end).filter(|(_, end)| **end > range.start);
+        let overlapping: Vec<(u64, u64)> = overlapping.map(|(start, end)| (*start, *end)).collect();
+        for (start, end) in overlapping {
+            // What of the sealed range lies outside of the one handed out stays sealed.
+            sealed.remove(&start);
+            for (from, to) in [(start, range.start), (range.end, end)] {
+                if from < to {
+                    sealed.insert(from, to);
+                }
+            }
+            let (from, to) = (start.max(range.start), end.min(range.end));
+            mem::protect(self.at(from), to - from, true)?;
+        }
+        if sealed.is_empty() {
+            self.sealed_page_bytes.store(0, Ordering::Release);
+        }
+        Ok(())
     }
 
     fn at(&self, off: u64) -> NonNull<u8> {
@@ -115,7 +193,12 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
+        // What a child inherited stays where it is: arrays that it inherited too may point there.
+        if self.forks != process::fork_count() {
+            return;
+        }
         self.watch.end();
+        placed().retain(|p| p.base != self.base.as_ptr() as u64 || p.forks != self.forks);
         if let Err(e) = mem::unmap(self.base, self.len) {
             log::error!("leaving a window mapped: {e}");
         }

@@ -197,6 +197,11 @@ impl Member {
 }
 
 impl DeadMember<'_> {
+    /// The dead member, as `process 4711 (csm)`.
+    pub(crate) fn describe(&self) -> String {
+        self.member.describe(self.slot)
+    }
+
     /// Frees the slot: everything the dead had is returned.
     pub(crate) fn finish(self) -> Result<()> {
         let done = self.member.free_slot(self.slot);

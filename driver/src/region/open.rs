@@ -105,7 +105,6 @@ pub(crate) fn create(uri: &Uri) -> Result<Opened> {
     };
     let opened = finish(device, superblock, layout, mapping, node, true);
     opened.space.control(Control::Size).store(shape.size_bytes);
-    opened.space.control(Control::Incarnation).store(1);
     opened.space.write_superblock(&opened.superblock.encode(&layout));
     Ok(opened)
 }
@@ -148,13 +147,50 @@ pub(crate) fn peek(device: &dyn Device, writable: bool) -> Result<(Superblock, L
     Superblock::decode(&bytes, writable)
 }
 
+/// The identity of the region `uri` names; None when there is none or it does not say.
+pub(crate) fn find(uri: &Uri) -> Result<Option<Uuid>> {
+    let device = match device::open(uri, true) {
+        Ok(device) => device,
+        Err(e) if e.kind() == ErrorKind::RegionNotFound => return Ok(None),
+        Err(e) => return Err(e),
+    };
+    Ok(peek(&*device, false).ok().map(|(superblock, _)| superblock.uuid))
+}
+
+/// Checks the options of a second opening against what this process has open.
+pub(crate) fn check_again(uri: &Uri, opened: &Opened) -> Result<()> {
+    check_given(uri)?;
+    check_owner(uri, &*opened.device, &opened.superblock)?;
+    check_options(uri, &opened.superblock)?;
+    let node = node_of(uri, &opened.superblock.shape)?;
+    let writable = node == opened.superblock.owner_node && !read_only(uri)?;
+    if (node, writable) != (opened.node, opened.writable) {
+        let text = format!(
+            "region {:?} is open in this process already, as node {} with access={}; close it first, or use the same",
+            uri.label(),
+            opened.node,
+            if opened.writable { "rw" } else { "ro" }
+        );
+        return Err(Error::new(ErrorKind::OptionMismatch, text));
+    }
+    Ok(())
+}
+
+fn check_given(uri: &Uri) -> Result<()> {
+    uri.given(Sort::Create).next().map_or(Ok(()), |option| {
+        Err(uri.invalid(option, "this option shapes a new region and means nothing for one that exists; leave it out"))
+    })
+}
+
+fn read_only(uri: &Uri) -> Result<bool> {
+    Ok(uri.choice("access", &[("rw", false), ("ro", true)])?.unwrap_or(false))
+}
+
 /// Opens the region `uri` names.
 pub(crate) fn open(uri: &Uri) -> Result<Opened> {
     let about = |e: Error| e.context(format_args!("region {:?}", uri.label()));
-    if let Some(option) = uri.given(Sort::Create).next() {
-        return Err(uri.invalid(option, "this option shapes a new region and means nothing for one that exists; leave it out"));
-    }
-    let read_only = uri.choice("access", &[("rw", false), ("ro", true)])?.unwrap_or(false);
+    check_given(uri)?;
+    let read_only = read_only(uri)?;
     // Even a reader writes: its lease.
     let device = device::open(uri, true)?;
     let (superblock, layout) = peek(&*device, !read_only).map_err(about)?;

@@ -33,8 +33,8 @@ pub(crate) enum Control {
     Names = 6,
     /// Where the chunk allocator looks first; a hint.
     HeapHint = 7,
-    /// Lock of the member slots and lease blocks of the owner node... of any node: see `member`.
-    Incarnation = 8,
+    /// Not 0 while the catalog may be half changed, because a holder of its lock died.
+    CatalogRepair = 8,
 }
 
 /// An open region's bytes.

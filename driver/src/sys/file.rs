@@ -103,6 +103,15 @@ pub(crate) fn byte_is_locked(file: &File, byte: u64) -> Result<bool> {
     Ok(i32::from(lock.l_type) != libc::F_UNLCK)
 }
 
+/// Whether another process has a lock on any byte.
+pub(crate) fn any_byte_is_locked(file: &File) -> Result<bool> {
+    // Length 0 is "to the end of the file, however long".
+    let mut lock = libc::flock { l_len: 0, ..lock_of(0, libc::F_WRLCK) };
+    nix::fcntl::fcntl(file, FcntlArg::F_GETLK(&mut lock))
+        .map_err(|e| Error::system("fcntl(F_GETLK, all bytes)", e as i32))?;
+    Ok(i32::from(lock.l_type) != libc::F_UNLCK)
+}
+
 /// Opens by descriptor number: only to hand a duplicate to a mapping.
 #[cfg(test)]
 pub(crate) fn memory_file(len: u64) -> File {

@@ -6,9 +6,8 @@
 //! point to (a lease, a descriptor) and lets go of it when the last struct is
 //! released.
 //!
-//! In a forked child the last release leaks the block and its owner: dropping a
-//! lease there would take it from the parent. Counting before that touches only
-//! memory that the fork has copied.
+//! A forked child has copies of all this. It may release what it finds, but
+//! [`Owner`] does not let go there: dropping a lease would take it from the parent.
 #![allow(unsafe_code, reason = "builds structs that C consumers release")]
 
 use std::alloc::{self, Layout};
@@ -22,21 +21,25 @@ use std::sync::atomic::{AtomicUsize, Ordering, fence};
 use super::cdata::{ArrowArray, ArrowSchema};
 use super::schema::Schema;
 
-/// What keeps exported memory alive, and the process in which it may be let go.
+/// What keeps exported memory alive. In a fork of the process that made it, it is leaked.
 #[derive(Clone)]
 pub(crate) struct Owner {
-    pub(crate) what: Arc<dyn Any + Send + Sync>,
-    pub(crate) pid: u32,
+    what: ManuallyDrop<Arc<dyn Any + Send + Sync>>,
+    pid: u32,
 }
 
 impl Owner {
     pub(crate) fn new(what: Arc<dyn Any + Send + Sync>) -> Self {
-        Self { what, pid: std::process::id() }
+        Self { what: ManuallyDrop::new(what), pid: std::process::id() }
     }
+}
 
-    /// Whether this is the process that the owner was made in, and not a fork of it.
-    pub(crate) fn is_here(&self) -> bool {
-        self.pid == std::process::id()
+impl Drop for Owner {
+    fn drop(&mut self) {
+        if self.pid == std::process::id() {
+            // SAFETY: dropped once, here.
+            unsafe { ManuallyDrop::drop(&mut self.what) };
+        }
     }
 }
 
@@ -107,7 +110,7 @@ c_node!(ArrowArray);
 struct Block {
     refs: AtomicUsize,
     len_bytes: usize,
-    owner: ManuallyDrop<Owner>,
+    _owner: Owner,
 }
 
 /// The tail of a block: words for pointers and lengths, handed out in order.
@@ -146,6 +149,7 @@ pub(crate) fn build<T: CNode>(
     let n_below = nodes.len() - 1;
     let len_bytes = size_of::<Block>() + n_below * size_of::<T>() + 8 * (n_below + n_words);
     let layout = block_layout(len_bytes);
+    #[expect(clippy::cast_ptr_alignment, reason = "allocated with alignment 8")]
     // SAFETY: the layout is not empty.
     let Some(block) = NonNull::new(unsafe { alloc::alloc(layout) }.cast::<Block>()) else {
         alloc::handle_alloc_error(layout)
@@ -154,7 +158,7 @@ pub(crate) fn build<T: CNode>(
     // SAFETY: in order, inside the allocation: the head, `n_below` structs, `n_below` links, `n_words` words.
     // Everything has alignment 8.
     unsafe {
-        block.write(Block { refs: AtomicUsize::new(nodes.len()), len_bytes, owner: ManuallyDrop::new(owner) });
+        block.write(Block { refs: AtomicUsize::new(nodes.len()), len_bytes, _owner: owner });
         let below = block.add(1).cast::<T>();
         let mut links = below.add(n_below).cast::<*mut T>();
         let mut words = Words { next: links.add(n_below).cast::<u64>(), left: n_words };
@@ -202,12 +206,8 @@ unsafe extern "C" fn release<T: CNode>(node: *mut T) {
             return;
         }
         fence(Ordering::Acquire);
-        if !(*block).owner.is_here() {
-            return;
-        }
-        let owner = ManuallyDrop::take(&mut (*block).owner);
-        alloc::dealloc(block.cast(), block_layout((*block).len_bytes));
-        drop(owner);
+        let head = block.read();
+        alloc::dealloc(block.cast(), block_layout(head.len_bytes));
     }
 }
 

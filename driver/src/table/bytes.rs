@@ -18,7 +18,8 @@ pub(crate) const fn index(n: u64) -> usize {
 
 /// A count that a format keeps in 32 bits.
 pub(crate) fn narrow(n: usize, what: &str) -> Result<u32> {
-    u32::try_from(n).map_err(|_| Error::new(ErrorKind::Unsupported, format!("{what}: {n} is beyond 2^32 - 1")))
+    u32::try_from(n)
+        .map_err(|_| Error::new(ErrorKind::Unsupported, format!("{what}: {n} is beyond 2^32 - 1")))
 }
 
 pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
@@ -48,10 +49,6 @@ pub(crate) struct Reader<'a> {
 impl<'a> Reader<'a> {
     pub(crate) fn new(bytes: &'a [u8], what: &'static str) -> Self {
         Self { bytes, at: 0, what }
-    }
-
-    pub(crate) fn position(&self) -> usize {
-        self.at
     }
 
     pub(crate) fn remaining(&self) -> usize {

@@ -77,13 +77,7 @@ macro_rules! c_struct {
             #[must_use]
             pub unsafe fn from_raw(from: *mut Self) -> Self {
                 // SAFETY: the caller's contract.
-                unsafe { ptr::replace(from, Self::empty()) }
-            }
-
-            /// Moves the struct out, leaving it released.
-            #[must_use]
-            pub fn take(&mut self) -> Self {
-                std::mem::replace(self, Self::empty())
+                unsafe { std::mem::take(&mut *from) }
             }
 
             /// Whether the struct was released or moved away.
@@ -189,7 +183,10 @@ impl ArrowArrayStream {
             // SAFETY: a string of the producer, valid until the next call on the stream.
             unsafe { std::ffi::CStr::from_ptr(text) }.to_string_lossy().into_owned()
         };
-        crate::Error::new(crate::ErrorKind::BadArrow, format!("the producer's {call} failed ({code}): {text}"))
+        crate::Error::new(
+            crate::ErrorKind::BadArrow,
+            format!("the producer's {call} failed ({code}): {text}"),
+        )
     }
 }
 

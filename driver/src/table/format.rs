@@ -116,7 +116,10 @@ impl Layout {
         parse(format).ok_or_else(|| {
             Error::new(
                 ErrorKind::BadArrow,
-                format!("format string \"{}\" is not one of the Arrow C Data Interface", format.escape_debug()),
+                format!(
+                    "format string \"{}\" is not one of the Arrow C Data Interface",
+                    format.escape_debug()
+                ),
             )
         })
     }
@@ -181,15 +184,15 @@ impl Layout {
 impl BufferKind {
     /// The bytes that `rows` rows (offset plus length) need; `None` if they cannot be counted in 63 bits.
     #[must_use]
-    pub const fn needed_bytes(self, rows: u64) -> Option<u64> {
+    pub fn needed_bytes(self, rows: u64) -> Option<u64> {
         let bytes = match self {
-            BufferKind::Validity | BufferKind::Bits => rows.div_ceil(8) as u128,
-            BufferKind::Fixed { width_bytes, .. } => rows as u128 * width_bytes as u128,
+            BufferKind::Validity | BufferKind::Bits => rows.div_ceil(8),
+            BufferKind::Fixed { width_bytes, .. } => rows.checked_mul(u64::from(width_bytes))?,
             BufferKind::Offsets { .. } if rows == 0 => 0,
-            BufferKind::Offsets { wide } => (rows as u128 + 1) * if wide { 8 } else { 4 },
+            BufferKind::Offsets { wide } => rows.checked_add(1)?.checked_mul(if wide { 8 } else { 4 })?,
             BufferKind::Data => 0,
         };
-        if bytes > i64::MAX as u128 { None } else { Some(bytes as u64) }
+        (bytes <= i64::MAX as u64).then_some(bytes)
     }
 
     /// The alignment that readers may rely on.
@@ -198,13 +201,8 @@ impl BufferKind {
         match self {
             BufferKind::Validity | BufferKind::Bits | BufferKind::Data => 1,
             BufferKind::Fixed { align_bytes, .. } => align_bytes as u32,
-            BufferKind::Offsets { wide } => {
-                if wide {
-                    8
-                } else {
-                    4
-                }
-            }
+            BufferKind::Offsets { wide: false } => 4,
+            BufferKind::Offsets { wide: true } => 8,
         }
     }
 }

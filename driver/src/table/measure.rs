@@ -14,7 +14,7 @@ use super::cdata::ArrowArray;
 use super::format::{BufferKind, Layout};
 use super::schema::Schema;
 use super::shape::{self, BatchShape, Node, RawBuffer, reach};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 
 /// Measures one record batch of `schema`.
 ///
@@ -29,8 +29,10 @@ use crate::error::{Error, ErrorKind, Result};
 /// the interface says for `schema`, which nobody changes during the call.
 pub unsafe fn measure(schema: &Schema, array: &ArrowArray) -> Result<BatchShape> {
     let n = schema.n_nodes();
-    let mut walk =
-        Walk { schema, shape: BatchShape { nodes: Vec::with_capacity(n), buffers: Vec::with_capacity(3 * n) } };
+    let mut walk = Walk {
+        schema,
+        shape: BatchShape { nodes: Vec::with_capacity(n), buffers: Vec::with_capacity(3 * n) },
+    };
     // SAFETY: the caller's contract.
     unsafe { walk.array(0, array, None)? };
     shape::check(schema, &walk.shape, ErrorKind::BadArrow)?;
@@ -123,7 +125,8 @@ impl Walk<'_> {
         }
         // SAFETY: a view array's last buffer holds the sizes of its data buffers.
         for (k, (&ptr, size)) in (2..).zip(data.iter().zip(unsafe { view_sizes(layout, array) })) {
-            let len = u64::try_from(size).map_err(|_| bad(format!("view data buffer {} has {size} bytes", k - 2)))?;
+            let len = u64::try_from(size)
+                .map_err(|_| bad(format!("view data buffer {} has {size} bytes", k - 2)))?;
             self.push(i, k, ptr, len, BufferKind::Data)?;
         }
         node.n_buffers = super::bytes::narrow(pointers.len(), "buffers of an array")?;
@@ -244,16 +247,15 @@ unsafe fn view_sizes(layout: Layout, array: &ArrowArray) -> impl Iterator<Item =
 /// The offset after the last of `rows` rows, which ends the data.
 ///
 /// # Safety
-/// `offsets` is null or holds `rows + 1` offsets of the layout's width.
+/// `offsets` holds `rows + 1` offsets of the layout's width.
 unsafe fn last_offset(layout: Layout, offsets: *const u8, rows: u64) -> Result<u64, String> {
-    if offsets.is_null() {
-        return Err("buffer 1, the offsets, is NULL".into());
-    }
     // SAFETY: the caller's contract.
     let last = unsafe {
         match layout.buffer(1) {
-            BufferKind::Offsets { wide: true } => offsets.cast::<i64>().add(index(rows)).read_unaligned(),
-            _ => i64::from(offsets.cast::<i32>().add(index(rows)).read_unaligned()),
+            BufferKind::Offsets { wide: true } => {
+                i64::from_ne_bytes(*offsets.cast::<[u8; 8]>().add(index(rows)))
+            }
+            _ => i64::from(i32::from_ne_bytes(*offsets.cast::<[u8; 4]>().add(index(rows)))),
         }
     };
     u64::try_from(last).map_err(|_| format!("its last offset is {last}"))
@@ -263,7 +265,7 @@ unsafe fn last_offset(layout: Layout, offsets: *const u8, rows: u64) -> Result<u
 ///
 /// # Safety
 /// `bitmap` is null or holds a bit for each row up to the node's last.
-unsafe fn count_nulls(bitmap: *const u8, node: &Node) -> u64 {
+pub(super) unsafe fn count_nulls(bitmap: *const u8, node: &Node) -> u64 {
     if bitmap.is_null() || node.length == 0 {
         return 0;
     }
@@ -278,8 +280,4 @@ unsafe fn count_nulls(bitmap: *const u8, node: &Node) -> u64 {
     let before = bytes[0] & !(0xFF << (first % 8));
     let after = bytes[bytes.len() - 1] & !(0xFF >> (7 - last % 8));
     node.length - (ones - u64::from(before.count_ones()) - u64::from(after.count_ones()))
-}
-
-impl Error {
-    // Only here so that `Result` stays in scope of the lints.
 }

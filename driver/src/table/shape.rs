@@ -241,12 +241,7 @@ fn check_root(schema: &Schema, batch: &impl Shape, node: &Node) -> Result<(), St
     }
     match schema.children(0).find(|&c| batch.node(c).length != node.length) {
         None => Ok(()),
-        Some(c) => Err(format!(
-            "{} rows, but {} in {}",
-            node.length,
-            batch.node(c).length,
-            schema.path(c)
-        )),
+        Some(c) => Err(format!("{} rows, but {} in {}", node.length, batch.node(c).length, schema.path(c))),
     }
 }
 
@@ -265,7 +260,10 @@ fn check_children(
         }
         Layout::RunEnd => {
             let [ends, values] = [i + 1, schema.nodes()[i + 1].end as usize].map(|c| batch.node(c));
-            return if ends.length != values.length || ends.null_count != 0 || (ends.length == 0 && node.length != 0) {
+            return if ends.length > values.length
+                || ends.null_count != 0
+                || (ends.length == 0 && node.length != 0)
+            {
                 Err(format!(
                     "{} run ends ({} of them null) for {} values and {} rows",
                     ends.length, ends.null_count, values.length, node.length
@@ -284,5 +282,5 @@ fn check_children(
 
 /// Offset plus length: the rows that the buffers hold.
 pub(crate) fn reach(node: &Node) -> Option<u64> {
-    node.offset.checked_add(node.length).filter(|&rows| rows <= i64::MAX as u64 - 1)
+    node.offset.checked_add(node.length).filter(|&rows| rows < i64::MAX as u64)
 }

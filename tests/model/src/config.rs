@@ -55,8 +55,14 @@ pub enum Mutation {
     NoInvalidateLeases,
     /// The commit word is swung before the old table is on the retired list.
     RetireAfterSwing,
+    /// A dead process's lease word is cleared without holding its slot.
+    NoSlotLock,
     /// A rebooted node takes up work without clearing the leases of its earlier life.
     NoRejoinClear,
+    /// A rebooted node takes leases before its new incarnation is home.
+    NoRejoinFence,
+    /// The owner goes on voiding the leases of a detached node after it came back.
+    VoidForever,
     /// The owner takes a new boot incarnation to void every lease of that node.
     VoidByIncarnation,
 }
@@ -69,6 +75,8 @@ pub struct Faults {
     pub owners_crash: bool,
     /// Readers may die, each at any step.
     pub readers_crash: bool,
+    /// New processes may take the slots of dead readers.
+    pub restart: bool,
     /// A time-out may fire for the borrower node, at any time, rightly or not.
     pub silence: bool,
     /// The borrower node may lose its power and come back, once.
@@ -97,6 +105,10 @@ pub struct Config {
     pub opens: u8,
     /// The order of the two halves of open.
     pub order: Order,
+    /// Check that no open finds less than an earlier one acted on.
+    pub track_order: bool,
+    /// Follow every copy and every early invalidation, even those that nobody could notice.
+    pub exhaustive_copies: bool,
     /// What may go wrong.
     pub faults: Faults,
     /// What is left out.
@@ -116,6 +128,8 @@ impl Config {
             generations: 2,
             opens: 1,
             order: Order::LeaseFirst,
+            track_order: false,
+            exhaustive_copies: false,
             faults: Faults::default(),
             mutation: Mutation::None,
         }

@@ -14,8 +14,10 @@ pub const PLACES: usize = 2;
 pub type Line = usize;
 /// The line of the catalog slot: its commit word.
 pub const COMMIT: Line = 0;
+/// The line of the borrower node's incarnation.
+pub const INCARNATION: Line = 1 + 2 * PLACES + PROCS;
 /// Number of lines.
-pub const LINES: usize = 1 + 2 * PLACES + PROCS;
+pub const LINES: usize = INCARNATION + 1;
 /// Bits of lines.
 pub type LineSet = u16;
 
@@ -124,6 +126,15 @@ impl Memory {
     /// A fetch nobody asked for: of an absent line, or of one that was evicted clean just before.
     pub fn fetch(&mut self, view: usize, line: Line) {
         self.views[view][line] = Cell::Clean(self.home[line]);
+    }
+
+    /// Drops the clean copies that are not in `wanted`.
+    pub fn keep_only(&mut self, view: usize, wanted: LineSet) {
+        for (line, cell) in self.views[view].iter_mut().enumerate() {
+            if matches!(cell, Cell::Clean(_)) && wanted & (1 << line) == 0 {
+                *cell = Cell::Absent;
+            }
+        }
     }
 
     /// Everything dirty goes home and everything clean is dropped: a full fence of a coherent

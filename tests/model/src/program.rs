@@ -39,6 +39,8 @@ pub enum Op {
     Claim,
     /// Owner: puts the published table on the retired list.
     PushRetired,
+    /// Owner: reads the borrower node's incarnation.
+    ScanIncarnation,
     /// Owner: reads the lease word of one process.
     Scan(usize),
     /// Owner: gives back the retired places that no lease named.
@@ -72,6 +74,8 @@ pub enum At {
     DeadLease,
     /// The lease words of all processes of the borrower node.
     BorrowerLeases,
+    /// The incarnation of the borrower node.
+    Incarnation,
 }
 
 /// What is stored.
@@ -87,6 +91,8 @@ pub enum Word {
     Live,
     /// The commit word after that.
     Empty,
+    /// One: the second incarnation.
+    One,
 }
 
 /// What a process may be busy with.
@@ -110,7 +116,9 @@ pub enum Activity {
     Leave,
     /// Clear the lease of a dead process of the same node.
     Reap,
-    /// First process of a rebooted node.
+    /// Take a member slot.
+    Join,
+    /// The same as first process of a rebooted node.
     Rejoin,
 }
 
@@ -120,8 +128,8 @@ pub(crate) struct Programs(Vec<(Activity, Vec<Op>)>);
 impl Programs {
     /// Writes down what process `p` does.
     pub(crate) fn new(config: &Config, p: usize) -> Self {
-        use Activity::{Enter, Leave, Open, Publish, Reap, Reclaim, Rejoin, Remove, Replace};
-        let all = [Open, Enter, Publish, Replace, Remove, Reclaim, Leave, Reap, Rejoin];
+        use Activity::{Enter, Join, Leave, Open, Publish, Reap, Reclaim, Rejoin, Remove, Replace};
+        let all = [Open, Enter, Publish, Replace, Remove, Reclaim, Leave, Reap, Join, Rejoin];
         let write = |activity| {
             let mut writer = Writer { config, p, ops: Vec::new(), queued: false };
             match activity {
@@ -132,6 +140,7 @@ impl Programs {
                 Remove => writer.remove(),
                 Reclaim => writer.scan(),
                 Reap => writer.reap(),
+                Join => writer.join(),
                 Rejoin => writer.rejoin(),
                 Leave | Activity::Idle => {}
             }
@@ -141,7 +150,7 @@ impl Programs {
             writer.ops.push(Op::End);
             (activity, writer.ops)
         };
-        Self(all.into_iter().map(|activity| (activity, write(activity))).collect())
+        Self(all.into_iter().map(write).collect())
     }
 
     /// The steps of an activity; an idle process has none.
@@ -323,8 +332,14 @@ impl Writer<'_> {
     fn scan(&mut self) {
         if self.has(Mutation::NoInvalidateLeases) {
             self.invalidate(At::BorrowerLeases);
+            self.invalidate(At::Incarnation);
         }
         self.fence_of_cache();
+        // Only an owner that has ground to void leases needs to look which incarnation they are of.
+        let voids = [Mutation::VoidByIncarnation, Mutation::NoQuarantine];
+        if self.config.faults.detach || voids.contains(&self.config.mutation) {
+            self.ops.push(Op::ScanIncarnation);
+        }
         let readers = usize::from(self.config.owners)..self.config.procs();
         self.ops.extend(readers.map(Op::Scan));
         self.ops.push(Op::Reclaim);
@@ -340,10 +355,24 @@ impl Writer<'_> {
         self.ops.push(Op::Reaped);
     }
 
+    fn join(&mut self) {
+        self.store(At::OwnLease, Word::Zero);
+        if self.has(Mutation::NoHelpHome) {
+            self.write_back(At::OwnLease);
+            self.write_back(At::Incarnation);
+        }
+        self.fence();
+    }
+
     fn rejoin(&mut self) {
         if self.has(Mutation::NoRejoinClear) {
             self.store(At::BorrowerLeases, Word::Zero);
             self.write_back(At::BorrowerLeases);
+            self.fence();
+        }
+        self.store(At::Incarnation, Word::One);
+        self.write_back(At::Incarnation);
+        if self.has(Mutation::NoRejoinFence) {
             self.fence();
         }
     }

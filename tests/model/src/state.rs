@@ -2,7 +2,7 @@
 //! what has been seen to go wrong.
 
 use crate::config::{Config, Mutation};
-use crate::memory::{COMMIT, LineSet, Memory, PLACES, PROCS, lease};
+use crate::memory::{COMMIT, INCARNATION, LineSet, Memory, PLACES, PROCS, lease};
 use crate::program::Activity;
 
 /// The commit word: what the catalog slot says, and a counter that only grows.
@@ -63,6 +63,8 @@ pub struct Proc {
     pub floor: u8,
     /// The generation at hand.
     pub generation: u8,
+    /// Whether the leases of the borrower node are void, by its incarnation.
+    pub void: bool,
     /// The places that a scan found under lease, as bits.
     pub named: u8,
     /// The dead process being reaped.
@@ -83,6 +85,7 @@ impl Proc {
         word: 0,
         floor: 0,
         generation: 0,
+        void: false,
         named: 0,
         victim: 0,
         writing_back: 0,
@@ -133,10 +136,10 @@ pub struct State {
     pub places: [Place; PLACES],
     /// A time-out has fired for the borrower node.
     pub silent: bool,
-    /// The borrower node has a second boot incarnation.
+    /// The borrower node has lost its power once.
     pub rebooted: bool,
-    /// The borrower node is gone, and this is proven.
-    pub detached: bool,
+    /// The incarnation of the borrower node that is proven to be gone.
+    pub gone: Option<u8>,
     /// The newest commit word that an open has acted on, where that is tracked.
     pub acted_on: u8,
     /// What went wrong.
@@ -152,7 +155,7 @@ impl State {
             places: [Place::Free; PLACES],
             silent: false,
             rebooted: false,
-            detached: false,
+            gone: None,
             acted_on: 0,
             wrongs: Wrongs::default(),
         }
@@ -166,25 +169,26 @@ impl State {
         self.memory.peek(0, COMMIT)
     }
 
-    /// Whether a lease of process `q` counts for the owner.
+    /// Whether the leases of the borrower node are void while its incarnation is `incarnation`.
     #[must_use]
-    pub fn counts(&self, config: &Config, q: usize) -> bool {
-        let void = self.detached
+    pub fn is_void(&self, config: &Config, incarnation: u8) -> bool {
+        (self.gone.is_some() && config.lacks(Mutation::VoidForever))
+            || self.gone == Some(incarnation)
             || (self.silent && config.lacks(Mutation::NoQuarantine))
-            || (self.rebooted && config.lacks(Mutation::VoidByIncarnation));
-        !(void && config.is_borrower(q))
+            || (incarnation != 0 && config.lacks(Mutation::VoidByIncarnation))
     }
 
     /// Who holds a lease on `place` that counts, by the lease words as they stand at home (and, on
     /// the owner node, in its cache).
     pub fn holders(&self, config: &Config, place: usize) -> impl Iterator<Item = usize> {
+        let void = self.is_void(config, self.memory.home(INCARNATION));
         let named = move |&q: &usize| {
             let view = if config.is_borrower(q) { None } else { Some(config.view(q)) };
             let word = match view {
                 Some(view) if config.has_cache(q) => self.memory.peek(view, lease(q)),
                 _ => self.memory.home(lease(q)),
             };
-            usize::from(word) == place + 1 && self.counts(config, q)
+            usize::from(word) == place + 1 && !(void && config.is_borrower(q))
         };
         (usize::from(config.owners)..config.procs()).filter(named)
     }

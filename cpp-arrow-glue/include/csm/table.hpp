@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tables in and out: publish and open, through the Arrow C data and C stream interfaces.
+#pragma once
+
+#include <csm/region.hpp>
+
+#include <arrow/c/abi.h>
+#include <arrow/c/bridge.h>
+#include <arrow/type.h>
+
+namespace csm {
+
+// This process's hold on one published generation. While it, or anything read from it, lives, the
+// memory under the table is not reused, whatever becomes of its name.
+class Lease {
+ public:
+  ~Lease() { (void)csm_table_close(handle_, nullptr); }
+  Lease(const Lease&) = delete;
+  Lease& operator=(const Lease&) = delete;
+
+  arrow::Result<TableInfo> Info() const {
+    internal::Call call;
+    TableInfo info{};
+    info.struct_size = sizeof info;
+    ARROW_RETURN_NOT_OK(call(csm_table_info(handle_, &info, call.error())));
+    return info;
+  }
+
+  // As often as wanted; each reader begins at the first batch.
+  arrow::Result<std::shared_ptr<arrow::RecordBatchReader>> ToReader() const {
+    internal::Call call;
+    ArrowArrayStream stream{};
+    ARROW_RETURN_NOT_OK(call(csm_table_stream(handle_, &stream, call.error())));
+    return arrow::ImportRecordBatchReader(&stream);
+  }
+
+  arrow::Result<std::shared_ptr<arrow::Table>> ToTable() const {
+    ARROW_ASSIGN_OR_RAISE(auto reader, ToReader());
+    return arrow::Table::FromRecordBatchReader(reader.get());
+  }
+
+  arrow::Result<std::shared_ptr<arrow::Schema>> Schema() const {
+    internal::Call call;
+    ArrowSchema schema{};
+    ARROW_RETURN_NOT_OK(call(csm_table_schema(handle_, &schema, call.error())));
+    return arrow::ImportSchema(&schema);
+  }
+
+  arrow::Result<std::shared_ptr<arrow::RecordBatch>> Batch(uint64_t index) const {
+    internal::Call call;
+    ArrowSchema schema{};
+    ArrowArray array{};
+    ARROW_RETURN_NOT_OK(call(csm_table_schema(handle_, &schema, call.error())));
+    const auto status = call(csm_table_batch(handle_, index, &array, call.error()));
+    if (!status.ok()) {
+      schema.release(&schema);
+      return status;
+    }
+    return arrow::ImportRecordBatch(&array, &schema);
+  }
+
+  // Whether the hold still counts: what was read before a successful check was good. On one machine it
+  // always does; across machines a hold of a node that fell silent may have been withdrawn.
+  arrow::Status Check() const {
+    internal::Call call;
+    return call(csm_table_check(handle_, call.error()));
+  }
+
+  // Every value, as OpenOptions::validate does at open.
+  arrow::Status Validate() const {
+    internal::Call call;
+    return call(csm_table_validate(handle_, call.error()));
+  }
+
+ private:
+  friend class Region;
+  explicit Lease(csm_table_t* handle) : handle_(handle) {}
+
+  csm_table_t* const handle_;
+};
+
+namespace internal {
+
+inline csm_publish_options_t ToC(const PublishOptions& options) {
+  csm_publish_options_t c{};
+  c.struct_size = sizeof c;
+  c.replace = options.replace;
+  c.seal = options.seal;
+  return c;
+}
+
+}  // namespace internal
+
+inline arrow::Result<PublishReport> Region::Publish(const std::string& name, const arrow::RecordBatch& batch,
+                                                    const PublishOptions& options) {
+  ARROW_RETURN_NOT_OK(internal::CheckNoNul(name, "name"));
+  const auto c_options = internal::ToC(options);
+  ArrowSchema schema{};
+  ArrowArray array{};
+  ARROW_RETURN_NOT_OK(arrow::ExportRecordBatch(batch, &array, &schema));
+  internal::Call call;
+  PublishReport report{};
+  report.struct_size = sizeof report;
+  ARROW_RETURN_NOT_OK(
+      call(csm_table_publish(handle_, name.c_str(), &schema, &array, &c_options, &report, call.error())));
+  return report;
+}
+
+inline arrow::Result<PublishReport> Region::Publish(const std::string& name,
+                                                    std::shared_ptr<arrow::RecordBatchReader> reader,
+                                                    const PublishOptions& options) {
+  ARROW_RETURN_NOT_OK(internal::CheckNoNul(name, "name"));
+  const auto c_options = internal::ToC(options);
+  ArrowArrayStream stream{};
+  ARROW_RETURN_NOT_OK(arrow::ExportRecordBatchReader(std::move(reader), &stream));
+  internal::Call call;
+  PublishReport report{};
+  report.struct_size = sizeof report;
+  ARROW_RETURN_NOT_OK(
+      call(csm_table_publish_stream(handle_, name.c_str(), &stream, &c_options, &report, call.error())));
+  return report;
+}
+
+// The table's columns may be chunked differently; a batch ends wherever a chunk does.
+inline arrow::Result<PublishReport> Region::Publish(const std::string& name, const std::shared_ptr<arrow::Table>& table,
+                                                    const PublishOptions& options) {
+  return Publish(name, std::make_shared<arrow::TableBatchReader>(table), options);
+}
+
+inline arrow::Result<std::shared_ptr<Lease>> Region::OpenLease(const std::string& name, const OpenOptions& options) {
+  ARROW_RETURN_NOT_OK(internal::CheckNoNul(name, "name"));
+  csm_open_options_t c_options{};
+  c_options.struct_size = sizeof c_options;
+  c_options.validate = options.validate;
+  internal::Call call;
+  csm_table_t* handle = nullptr;
+  ARROW_RETURN_NOT_OK(call(csm_table_open(handle_, name.c_str(), &c_options, &handle, call.error())));
+  return std::shared_ptr<Lease>(new Lease(handle));
+}
+
+inline arrow::Result<std::shared_ptr<arrow::RecordBatchReader>> Region::OpenReader(const std::string& name,
+                                                                                   const OpenOptions& options) {
+  ARROW_ASSIGN_OR_RAISE(auto lease, OpenLease(name, options));
+  return lease->ToReader();
+}
+
+inline arrow::Result<std::shared_ptr<arrow::Table>> Region::OpenTable(const std::string& name,
+                                                                      const OpenOptions& options) {
+  ARROW_ASSIGN_OR_RAISE(auto lease, OpenLease(name, options));
+  return lease->ToTable();
+}
+
+}  // namespace csm

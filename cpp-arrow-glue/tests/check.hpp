@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the tests share: checks that say what they saw, a region that goes away with the test, and a
+// way to run a part of the test in a process of its own (never in a bare fork: a forked child may not
+// use its parent's regions).
+#pragma once
+
+#include <csm/arrow.hpp>
+
+#include <arrow/api.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cstdlib>
+#include <iostream>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#define CHECK(condition) \
+  ((condition) ? (void)0 : test::Fail(__FILE__, __LINE__, std::string("not true: ") + #condition))
+#define CHECK_EQ(left, right)                                                              \
+  ([](const auto& l, const auto& r) {                                                      \
+    if (l == r) return;                                                                    \
+    std::cerr << l << " != " << r << '\n';                                                 \
+    test::Fail(__FILE__, __LINE__, std::string("not equal: ") + #left + " and " + #right); \
+  }(left, right))
+#define CHECK_OK(status) test::Ok(__FILE__, __LINE__, #status, status)
+#define UNWRAP(result) test::Unwrap(__FILE__, __LINE__, #result, result)
+// Fails with this CSM_E_... code and this kind of arrow::Status.
+#define CHECK_FAILS(status, csm_code, is_kind)                 \
+  ([](const arrow::Status& s) {                                \
+    if (csm::CodeOf(s) == (csm_code) && s.is_kind()) return;   \
+    test::Fail(__FILE__, __LINE__, "got " + s.ToString() + " instead of " + #csm_code + " from " + #status); \
+  }(test::StatusOf(status)))
+
+namespace test {
+
+[[noreturn]] inline void Fail(const char* file, int line, const std::string& what) {
+  std::cerr << file << ':' << line << ": " << what << std::endl;
+  std::_Exit(1);
+}
+
+[[noreturn]] inline void Skip(const std::string& why) {
+  std::cout << why << std::endl;
+  std::_Exit(77);
+}
+
+inline void Ok(const char* file, int line, const char* what, const arrow::Status& status) {
+  if (!status.ok()) Fail(file, line, std::string(what) + ": " + status.ToString());
+}
+
+template <class T>
+T Unwrap(const char* file, int line, const char* what, arrow::Result<T> result) {
+  Ok(file, line, what, result.status());
+  return std::move(result).ValueUnsafe();
+}
+
+inline arrow::Status StatusOf(const arrow::Status& status) { return status; }
+template <class T>
+arrow::Status StatusOf(const arrow::Result<T>& result) {
+  return result.status();
+}
+
+// Runs this program again with `arguments`, and fails unless that ends with 0.
+inline pid_t Start(std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), "/proc/self/exe");
+  std::vector<char*> argv;
+  for (auto& argument : arguments) argv.push_back(argument.data());
+  argv.push_back(nullptr);
+  pid_t pid = 0;
+  const int error = posix_spawn(&pid, argv[0], nullptr, nullptr, argv.data(), environ);
+  if (error != 0) Fail(__FILE__, __LINE__, "posix_spawn: error " + std::to_string(error));
+  return pid;
+}
+
+inline void Join(pid_t pid) {
+  int status = 0;
+  if (waitpid(pid, &status, 0) != pid) Fail(__FILE__, __LINE__, "waitpid");
+  if (!WIFEXITED(status)) Fail(__FILE__, __LINE__, "the other process died of signal " + std::to_string(WTERMSIG(status)));
+  if (WEXITSTATUS(status) != 0) {
+    Fail(__FILE__, __LINE__, "the other process ended with " + std::to_string(WEXITSTATUS(status)));
+  }
+}
+
+inline void Run(std::vector<std::string> arguments) { Join(Start(std::move(arguments))); }
+
+// A region's URI, unlike any other test's. Declared by the process that lasts longest and uses no
+// pool of the region itself (a pool keeps its region open to the end of the process).
+class ScratchRegion {
+ public:
+  explicit ScratchRegion(const std::string& options)
+      : name_("shm:csm-cpp-test-" + std::to_string(getpid()) + "-" + std::to_string(count_++)) {
+    auto region = csm::Region::Create(name_ + "?" + options);
+    if (region.status().IsOutOfMemory()) Skip(region.status().message());
+    CHECK_OK(region.status());
+  }
+  ~ScratchRegion() { CHECK_OK(csm::Region::Destroy(name_)); }
+  ScratchRegion(const ScratchRegion&) = delete;
+  ScratchRegion& operator=(const ScratchRegion&) = delete;
+
+  const std::string& uri() const { return name_; }
+
+ private:
+  static inline int count_ = 0;
+  std::string name_;
+};
+
+// The address of every buffer that has bytes, in order: the table's columns, chunks, children and
+// dictionaries.
+inline void AddAddresses(const arrow::ArrayData& data, std::vector<const void*>* addresses) {
+  for (const auto& buffer : data.buffers) {
+    addresses->push_back(buffer != nullptr && buffer->size() > 0 ? buffer->data() : nullptr);
+  }
+  for (const auto& child : data.child_data) AddAddresses(*child, addresses);
+  if (data.dictionary != nullptr) AddAddresses(*data.dictionary, addresses);
+}
+
+inline std::vector<const void*> AddressesOf(const arrow::Table& table) {
+  std::vector<const void*> addresses;
+  for (const auto& column : table.columns()) {
+    for (const auto& chunk : column->chunks()) AddAddresses(*chunk->data(), &addresses);
+  }
+  return addresses;
+}
+
+}  // namespace test

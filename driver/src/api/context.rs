@@ -1,0 +1,204 @@
+//! The context: what concerns a process as a whole.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::region::Region;
+use super::registry::REGISTRY;
+use crate::device;
+use crate::error::{Error, ErrorKind, Result};
+use crate::heap::Heap;
+use crate::lease::Leases;
+use crate::map;
+use crate::member::{ControlFile, Member};
+use crate::region::open::{self, Opened};
+use crate::sys::{file, process};
+use crate::table::tables::Tables;
+use crate::uri::Uri;
+
+const DEFAULT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How a process uses regions.
+#[derive(Clone, Copy, Debug)]
+pub struct ContextOptions {
+    /// Survive the loss of a region's memory: install a SIGBUS handler that puts zeroes in place of the
+    /// window, after which every call on the region answers [`ErrorKind::RegionLost`]. Without it a
+    /// truncated region file ends the process, as for any mapped file.
+    pub survive_region_loss: bool,
+    /// The longest to wait for another process of the node (a lock it holds). A region's `wait=` overrides it.
+    pub patience: Duration,
+}
+
+impl Default for ContextOptions {
+    fn default() -> Self {
+        Self { survive_region_loss: false, patience: DEFAULT_PATIENCE }
+    }
+}
+
+/// Opens regions. Cheap to clone; any thread may use it.
+#[derive(Clone, Debug)]
+pub struct Context {
+    options: ContextOptions,
+}
+
+impl Context {
+    /// A context with the default options.
+    ///
+    /// # Errors
+    /// None today; options may fail.
+    pub fn new() -> Result<Self> {
+        Self::with_options(ContextOptions::default())
+    }
+
+    /// A context.
+    ///
+    /// # Errors
+    /// When the fault handler cannot be installed.
+    pub fn with_options(options: ContextOptions) -> Result<Self> {
+        if options.survive_region_loss {
+            map::install_fault_handler()?;
+        }
+        process::fork_count();
+        Ok(Self { options })
+    }
+
+    /// Creates the region that `uri` describes, with its memory, and opens it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BadUri`], [`ErrorKind::BadSize`], [`ErrorKind::RegionExists`], [`ErrorKind::NoMemory`],
+    /// [`ErrorKind::AddressTaken`], ... Nothing is left behind.
+    pub fn create(&self, uri: &str) -> Result<Region> {
+        let uri = Uri::parse(uri)?;
+        let patience = self.patience(&uri)?;
+        let mut registry = REGISTRY.lock();
+        let opened = open::create(&uri)?;
+        let uuid = opened.superblock.uuid;
+        let control_path = opened.device.control_path(&uuid);
+        ControlFile::create(&control_path, opened.device.mode())?;
+        let made = self.join(&uri, opened, patience).and_then(|tables| {
+            tables.opened.device.commit()?;
+            Ok(tables)
+        });
+        let tables = match made {
+            Ok(tables) => Arc::new(tables),
+            Err(e) => {
+                file::unlink(&control_path)?;
+                return Err(e);
+            }
+        };
+        registry.add(&tables);
+        drop(registry);
+        start(&tables);
+        prefault(&uri, &tables)?;
+        Ok(Region::new(tables))
+    }
+
+    /// Opens the region that `uri` names. Opening it again in this process shares the mapping.
+    ///
+    /// Whoever opens a region trusts its publishers to keep Arrow's rules: structure is checked, values in
+    /// buffers are their word (see [`OpenOptions::validate`](crate::OpenOptions)).
+    ///
+    /// # Errors
+    /// [`ErrorKind::RegionNotFound`], [`ErrorKind::PermissionDenied`], [`ErrorKind::NotARegion`],
+    /// [`ErrorKind::LayoutMismatch`], [`ErrorKind::OptionMismatch`], [`ErrorKind::Truncated`],
+    /// [`ErrorKind::AddressTaken`], ...
+    pub fn open(&self, uri: &str) -> Result<Region> {
+        let uri = Uri::parse(uri)?;
+        let patience = self.patience(&uri)?;
+        let mut registry = REGISTRY.lock();
+        if let Some(tables) = open::find(&uri)?.and_then(|uuid| registry.get(uuid.as_bytes())) {
+            open::check_again(&uri, &tables.opened)?;
+            return Ok(Region::new(tables));
+        }
+        let opened = open::open(&uri)?;
+        let tables = self.join(&uri, opened, patience).map_err(|e| e.context(format_args!("region {:?}", uri.label())))?;
+        let tables = Arc::new(tables);
+        registry.add(&tables);
+        drop(registry);
+        start(&tables);
+        prefault(&uri, &tables)?;
+        Ok(Region::new(tables))
+    }
+
+    /// Removes the region that `uri` names.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InUse`] while any process, this one included, has it open; [`ErrorKind::NotYours`].
+    pub fn destroy(&self, uri: &str) -> Result<()> {
+        let uri = Uri::parse(uri)?;
+        let device = device::open(&uri, true)?;
+        if let Some(uid) = device.owner_uid()?.filter(|uid| *uid != process::effective_uid()) {
+            let text = format!("region {:?} belongs to user {uid}; only that user removes it", uri.label());
+            return Err(Error::new(ErrorKind::NotYours, text));
+        }
+        // Even a damaged region can be removed; only a sound one can say who uses it.
+        if let Ok((superblock, _)) = open::peek(&*device, false) {
+            let path = device.control_path(&superblock.uuid);
+            let held = REGISTRY.lock().get(superblock.uuid.as_bytes()).is_some();
+            let users = ControlFile::open(&path).map_or(0, |control| control.others());
+            if held || users > 0 {
+                let text = format!(
+                    "region {:?} is in use by {}; csm stat {} shows them",
+                    uri.label(),
+                    if held { "this process".to_owned() } else { format!("{users} processes") },
+                    uri.label()
+                );
+                return Err(Error::new(ErrorKind::InUse, text));
+            }
+            device.remove()?;
+            return match file::unlink(&path) {
+                Err(e) if e.errno() != libc::ENOENT => Err(e),
+                _ => Ok(()),
+            };
+        }
+        device.remove()
+    }
+
+    fn patience(&self, uri: &Uri) -> Result<Duration> {
+        Ok(uri.duration("wait")?.unwrap_or(self.options.patience))
+    }
+
+    /// Becomes a member of a mapped region.
+    fn join(&self, uri: &Uri, opened: Opened, patience: Duration) -> Result<Tables> {
+        let uuid: Uuid = opened.superblock.uuid;
+        let space = opened.space.clone();
+        let control = ControlFile::open(&opened.device.control_path(&uuid))?;
+        let member = Arc::new(Member::join(space.clone(), control.clone(), opened.node)?);
+        let heap = opened.writable.then(|| Heap::new(space.clone(), member.clone())).transpose()?.map(Arc::new);
+        Ok(Tables {
+            label: uri.label(),
+            uuid,
+            leases: Leases::new(space.clone(), member.clone()),
+            forks: process::fork_count(),
+            regions: &REGISTRY,
+            opened,
+            space,
+            control,
+            member,
+            heap,
+            patience,
+        })
+    }
+}
+
+/// Clears up after the dead, and lets the heap ask for space when it is full.
+fn start(tables: &Arc<Tables>) {
+    if let Err(e) = tables.reap() {
+        log::warn!("region {}: clearing up after dead processes: {e}", tables.label);
+    }
+    if let Some(heap) = &tables.heap {
+        let weak = Arc::downgrade(tables);
+        heap.set_reclaim(move || weak.upgrade().is_some_and(|tables| tables.make_room()));
+    }
+}
+
+fn prefault(uri: &Uri, tables: &Tables) -> Result<()> {
+    if uri.choice("prefault", &[("no", false), ("yes", true)])?.unwrap_or(false) {
+        let start = tables.space.layout().data_off;
+        let range = start..start + tables.space.data_bytes();
+        tables.space.mapping().prefault(range, tables.opened.writable)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,294 @@
+//! Open and wait: finding a name, taking a lease, looking twice.
+//!
+//! Acquire is staged: the entry's commit word first, the descriptor only after the lease is home and the
+//! word was read again, the data after the descriptor was checked on a private copy. A lease that comes too late
+//! is given back and the probe starts again.
+#![allow(unsafe_code, reason = "the promise behind an export")]
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::catalog::{Probe, hash};
+use super::cdata::{ArrowArray, ArrowArrayStream, ArrowSchema};
+use super::descriptor::Descriptor;
+use super::export::Export;
+use super::publish::missing;
+use super::shape::BufferRef;
+use super::tables::Tables;
+use crate::error::{Error, ErrorKind, Result};
+use crate::lease::Lease;
+use crate::region::space::Control;
+use crate::sys::{futex, process};
+
+/// How to open a table.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OpenOptions {
+    /// Check every value that leads to another (offsets, indices, text), once, now: O(rows).
+    pub validate: bool,
+}
+
+/// An open table: one lease, and everything that is needed to read in place. Clones share the lease.
+///
+/// The arrays it hands out keep the lease, and the region mapped, for as long as they live.
+#[derive(Clone)]
+pub struct Table {
+    export: Arc<Export>,
+    held: Arc<Held>,
+}
+
+/// A lease and what it keeps; ends when the last array goes.
+struct Held {
+    tables: Arc<Tables>,
+    /// Regions that buffers lie in besides the table's own.
+    _others: Vec<Arc<Tables>>,
+    lease: Lease,
+    slot: u64,
+    generation: u64,
+    forks: u32,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // A forked child's copy of the lease is not a lease.
+        if self.forks != process::fork_count() {
+            return;
+        }
+        self.tables.leases.give_back(&self.lease);
+        if let Err(e) = self.tables.try_reclaim() {
+            log::warn!("region {}: reclaiming after the end of a lease: {e}", self.tables.label);
+        }
+    }
+}
+
+impl Tables {
+    /// Opens the table of `name`.
+    pub(crate) fn open(self: &Arc<Self>, name: &str, options: &OpenOptions) -> Result<Table> {
+        Self::check_name(name)?;
+        let deadline = Instant::now() + self.patience;
+        loop {
+            let mut raced = false;
+            let (found, _) = self.catalog().probe(hash(name), |entry| {
+                let lease = self.leases.take(entry.at.off)?;
+                // From here on the lease is given back whichever way this ends.
+                let held = Held {
+                    tables: self.clone(),
+                    _others: Vec::new(),
+                    lease,
+                    slot: entry.slot,
+                    generation: entry.commit.0,
+                    forks: process::fork_count(),
+                };
+                if self.catalog().commit(entry.slot) != entry.commit {
+                    raced = true;
+                    return Ok(Probe::On);
+                }
+                let bytes = self.copy_out(entry.at.off, entry.at.len)?;
+                let table = self.table(bytes, held, name).map_err(|e| e.context(format_args!("table \"{name}\"")))?;
+                Ok(table.map_or(Probe::On, Probe::Found))
+            })?;
+            if let Some(table) = found {
+                if options.validate {
+                    table.validate()?;
+                }
+                return Ok(table);
+            }
+            if !raced {
+                return Err(missing(name, &self.label));
+            }
+            if Instant::now() >= deadline {
+                let text = format!("table \"{name}\" is replaced faster than it can be opened; try again");
+                return Err(Error::new(ErrorKind::TimedOut, text));
+            }
+        }
+    }
+
+    /// Makes a table of a private copy of its descriptor; None when it is another name's.
+    fn table(self: &Arc<Self>, bytes: Vec<u8>, mut held: Held, name: &str) -> Result<Option<Table>> {
+        let mut others: Vec<Arc<Self>> = Vec::new();
+        let descriptor = {
+            let envelope = super::descriptor::Envelope::parse(bytes.into())?;
+            if envelope.name() != name {
+                return Ok(None);
+            }
+            for (number, uuid) in envelope.regions().enumerate() {
+                match number {
+                    0 if uuid == *self.uuid.as_bytes() => {}
+                    0 => return Err(Error::new(ErrorKind::Corrupt, "it was published for another region; run csm verify")),
+                    _ => others.push(self.regions.of(uuid).ok_or_else(|| {
+                        let uuid = uuid::Uuid::from_bytes(uuid);
+                        let text = format!("it has buffers in the region {uuid}, which is not open here; open that region first");
+                        Error::new(ErrorKind::RegionNotFound, text)
+                    })?),
+                }
+            }
+            Descriptor::from_envelope(envelope, |region, off, len| {
+                let tables = if region == 0 { self } else { &others[region as usize - 1] };
+                tables.check_data(off, len)
+            })?
+        };
+        let regions = || std::iter::once(self).chain(&others);
+        let bases: Vec<*const u8> = regions().map(|tables| tables.space.ptr(0).cast_const()).collect();
+        if regions().any(|tables| tables.space.coherence().must_invalidate()) {
+            let lines: Vec<_> = buffers(&descriptor).collect();
+            for (number, tables) in regions().enumerate() {
+                let own = lines.iter().filter(|(region, ..)| *region as usize == number);
+                tables.space.coherence().acquire(own.map(|(_, off, len)| (tables.space.ptr(*off).cast_const(), *len)));
+            }
+        }
+        held._others = others;
+        let held = Arc::new(held);
+        // SAFETY: every buffer was checked to lie in its region's data zone, which `held` keeps mapped, and
+        // the lease keeps from being reused; bases are aligned to 1 TiB.
+        let export = unsafe { Export::new(Arc::new(descriptor), bases, held.clone()) }?;
+        Ok(Some(Table { export: Arc::new(export), held }))
+    }
+
+    /// Whether a range lies in the data zone as it is now.
+    pub(super) fn check_data(&self, off: u64, len: u64) -> Result<()> {
+        let (start, bytes) = (self.space.layout().data_off, self.space.data_bytes());
+        let inside = off >= start && off - start <= bytes && len <= bytes - (off - start);
+        inside.then_some(()).ok_or_else(|| {
+            let text = format!("a buffer of {len} bytes at {off:#x} is outside of the data of region {:?}", self.label);
+            Error::new(ErrorKind::Corrupt, text)
+        })
+    }
+
+    /// Waits until a table of `name` is published.
+    pub(crate) fn wait(&self, name: &str, timeout: Duration) -> Result<()> {
+        Self::check_name(name)?;
+        // Another node's publish wakes nobody here: look again after a nap at the latest.
+        const NAP: Duration = Duration::from_millis(1);
+        let deadline = Instant::now() + timeout;
+        let changes = self.space.control(Control::Changes);
+        loop {
+            self.space.coherence().acquire([(changes.as_ptr().cast(), 8)]);
+            let seen = changes.load();
+            self.space.check_alive()?;
+            if self.find(name)?.0.is_some() {
+                return Ok(());
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                let text = format!("no table \"{}\" was published within {timeout:?}", name.escape_debug());
+                return Err(Error::new(ErrorKind::TimedOut, text));
+            }
+            futex::wait_low(changes.as_ptr(), seen, left.min(NAP));
+        }
+    }
+}
+
+/// Region number, offset and length of every buffer with bytes.
+pub(super) fn buffers(descriptor: &Descriptor) -> impl Iterator<Item = (u32, u64, u64)> + '_ {
+    (0..descriptor.n_batches()).filter_map(|i| descriptor.batch(i)).flat_map(|batch| {
+        (0..batch.n_buffers()).filter_map(move |k| match batch.buffer(k) {
+            BufferRef::At { region, offset, len_bytes } => Some((region, offset, len_bytes)),
+            BufferRef::Absent | BufferRef::Empty => None,
+        })
+    })
+}
+
+impl Table {
+    /// The name it was opened by.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.export.descriptor().name()
+    }
+
+    /// Rows of all batches.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.export.descriptor().rows()
+    }
+
+    /// Number of record batches.
+    #[must_use]
+    pub fn batches(&self) -> usize {
+        self.export.descriptor().n_batches()
+    }
+
+    /// Number of columns.
+    #[must_use]
+    pub fn columns(&self) -> usize {
+        self.export.descriptor().schema().n_columns()
+    }
+
+    /// Bytes that its arrays refer to, each buffer counted as often as it is used.
+    #[must_use]
+    pub fn data_bytes(&self) -> u64 {
+        buffers(self.export.descriptor()).map(|(_, _, len)| len).sum()
+    }
+
+    /// The generation that was opened.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.held.generation
+    }
+
+    /// The schema, as a struct to be released by its owner.
+    #[must_use]
+    pub fn schema(&self) -> ArrowSchema {
+        self.export.schema()
+    }
+
+    /// Record batch `i`, in place.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] past the last one.
+    pub fn batch(&self, i: usize) -> Result<ArrowArray> {
+        self.export.batch(i).ok_or_else(|| {
+            let text = format!("table \"{}\" has {} batches, and no number {i}", self.name(), self.batches());
+            Error::new(ErrorKind::InvalidArgument, text)
+        })
+    }
+
+    /// All batches in order, as a stream; as often as wanted.
+    #[must_use]
+    pub fn stream(&self) -> ArrowArrayStream {
+        self.export.stream()
+    }
+
+    /// Checks every value that leads to another. The data zone is memory that its writer can still change:
+    /// this says how it was when it was read.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BadArrow`], naming column, row and value.
+    pub fn validate(&self) -> Result<()> {
+        self.held.tables.space.check_alive()?;
+        self.export.validate().map_err(|e| e.context(format_args!("table \"{}\"", self.name())))
+    }
+
+    /// Whether this generation is still what the name stands for. It stays readable either way.
+    ///
+    /// # Errors
+    /// [`ErrorKind::RegionLost`].
+    pub fn is_current(&self) -> Result<bool> {
+        self.held.tables.space.check_alive()?;
+        Ok(self.held.tables.catalog().commit(self.held.slot).0 == self.held.generation)
+    }
+
+    /// Whether what was read so far can be trusted: the lease held all along.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Stale`] when the lease was lost, [`ErrorKind::RegionLost`] when the memory was.
+    pub fn check(&self) -> Result<()> {
+        self.held.tables.space.check_alive()?;
+        if self.held.forks != process::fork_count() {
+            return Err(Error::new(ErrorKind::Forked, "the table was opened by the process this one was forked from; open it here"));
+        }
+        if !self.held.tables.leases.holds(&self.held.lease) {
+            let text = format!("the lease on table \"{}\" was taken away; discard what was read and open it again", self.name());
+            return Err(Error::new(ErrorKind::Stale, text));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn export(&self) -> &Arc<Export> {
+        &self.export
+    }
+}
+
+impl std::fmt::Debug for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Table").field("name", &self.name()).field("generation", &self.generation()).finish_non_exhaustive()
+    }
+}

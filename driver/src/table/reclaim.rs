@@ -1,0 +1,145 @@
+//! Retiring, reclaiming, and recovering after a holder of the catalog's lock died.
+//!
+//! A generation that is replaced or removed goes on the retired list, whose links stand in the descriptors.
+//! It is reclaimed when no living process has a lease on it: unlinked first, which is the commit point, then its
+//! references are given back. Recovery drops from the list what the catalog still names, and counts every
+//! reference anew from what is left: committed descriptors are the only truth.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use super::place::anchored;
+use super::catalog::DescriptorAt;
+use super::tables::{Locked, Tables};
+use crate::error::{Error, ErrorKind, Result};
+use crate::lease;
+use crate::region::layout::GRANULE_BYTES;
+use crate::region::space::Control;
+use crate::region::word::Word;
+
+impl Tables {
+    /// Puts a descriptor on the retired list. It is still in the catalog: the commit word follows.
+    pub(super) fn retire(&self, at: DescriptorAt) {
+        let head = self.space.control(Control::Retired);
+        self.next_retired(at.off).store(head.load());
+        self.home(self.next_retired(at.off));
+        head.store(at.off);
+        self.home(head);
+    }
+
+    fn home(&self, word: &Word) {
+        self.space.coherence().release([(word.as_ptr().cast(), 8)]);
+    }
+
+    /// The retired list, newest first. The caller has the lock, or knows that it may be stale.
+    pub(super) fn retired(&self) -> Result<Vec<u64>> {
+        let layout = self.space.layout();
+        let most = self.space.data_bytes() / GRANULE_BYTES;
+        let mut list = Vec::new();
+        let mut off = self.space.control(Control::Retired).load();
+        while off != 0 {
+            let inside = off >= layout.data_off && off - layout.data_off < self.space.data_bytes();
+            if !inside || !off.is_multiple_of(GRANULE_BYTES) || list.len() as u64 > most {
+                let text = format!("region {:?}: the retired list leads to {off:#x}; run csm verify", self.label);
+                return Err(Error::new(ErrorKind::Corrupt, text));
+            }
+            list.push(off);
+            off = self.next_retired(off).load();
+        }
+        Ok(list)
+    }
+
+    /// Returns the memory of every retired generation that nobody reads any more.
+    pub(super) fn reclaim(&self, _locked: &Locked<'_>) -> Result<()> {
+        let heap = self.heap()?;
+        let head = self.space.control(Control::Retired);
+        if head.load() == 0 {
+            return Ok(());
+        }
+        // The retired words are home; whoever takes a lease after this scan sees them at its second look.
+        self.space.coherence().fence();
+        let leases = lease::scan(&self.space, &self.member);
+        let mut before = head;
+        for off in self.retired()? {
+            let next = self.next_retired(off);
+            if leases.contains_key(&off) {
+                before = next;
+                continue;
+            }
+            let envelope = self.envelope_at(off)?;
+            if !self.drop_anchors(envelope.regions(), off) {
+                before = next;
+                continue;
+            }
+            before.store(next.load());
+            self.home(before);
+            heap.release(&envelope.extents().collect::<Vec<_>>())?;
+        }
+        if heap.wants_recount() {
+            self.recover()?;
+        }
+        Ok(())
+    }
+
+    /// Reclaims if there is something and nobody has the lock: for those who would rather not wait.
+    pub(crate) fn try_reclaim(&self) -> Result<bool> {
+        if self.heap.is_none() || self.space.control(Control::Retired).load() == 0 {
+            return Ok(false);
+        }
+        let before = self.space.control(Control::Retired).load();
+        match self.lock(Duration::ZERO) {
+            Ok(locked) => self.reclaim(&locked)?,
+            Err(e) if e.kind() == ErrorKind::TimedOut => return Ok(false),
+            Err(e) => return Err(e),
+        }
+        Ok(self.space.control(Control::Retired).load() != before)
+    }
+
+    /// Makes whole what a dead holder of the lock left half done. The caller has the lock.
+    pub(super) fn recover(&self) -> Result<()> {
+        let heap = self.heap()?;
+        let entries: Vec<_> = self.catalog().published().collect();
+        let live: HashSet<u64> = entries.iter().map(|entry| entry.at.off).collect();
+        // Unlink what was about to be replaced or removed and was not.
+        let mut before = self.space.control(Control::Retired);
+        for off in self.retired()? {
+            let next = self.next_retired(off);
+            if live.contains(&off) {
+                before.store(next.load());
+                self.home(before);
+            } else {
+                before = next;
+            }
+        }
+        let mut extents = Vec::new();
+        for off in live.iter().copied().chain(self.retired()?) {
+            extents.extend(self.envelope_at(off)?.extents());
+        }
+        heap.recount(extents.into_iter())?;
+        let names = entries.iter().filter_map(|entry| self.envelope(entry.at).ok());
+        let names = names.filter(|envelope| anchored(envelope.name()).is_none()).count() as u64;
+        self.space.control(Control::Names).store(names);
+        Ok(())
+    }
+
+    /// Clears up after the dead of this node. Returns a line about each.
+    pub(crate) fn reap(&self) -> Result<Vec<String>> {
+        let mut reaped = Vec::new();
+        for dead in self.member.dead() {
+            let who = dead.describe();
+            // Leases first: with them gone, what the dead was the last to read can be reclaimed below.
+            self.leases.reap(dead.slot);
+            let bytes = match &self.heap {
+                Some(heap) => heap.reap(dead.slot)?,
+                None if self.member.node() == 0 => continue,
+                None => 0,
+            };
+            dead.finish()?;
+            reaped.push(format!("{who} died: returned {bytes} bytes it had not published, and its leases"));
+        }
+        if !reaped.is_empty() {
+            self.try_reclaim()?;
+        }
+        Ok(reaped)
+    }
+}

@@ -1,0 +1,150 @@
+//! `csm stat`: the space of a region, its members, and who reads what. This process is left out of it.
+
+use clap::Args;
+use csm::units::format_size;
+use csm::{MemberInfo, RegionInfo, RegionStats, Result, TableLease};
+use serde_json::{Value, json};
+
+use super::{At, Report, table_json, time};
+use crate::columns;
+use crate::output::Output;
+
+/// Show a region's space, its members, and who holds which lease since when
+#[derive(Args)]
+pub(crate) struct Stat {
+    #[command(flatten)]
+    at: At,
+
+    #[command(flatten)]
+    report: Report,
+}
+
+impl Stat {
+    pub(crate) fn run(self) -> Result<()> {
+        let region = self.at.open()?;
+        let (info, stats, leases) = (region.info()?, region.stats()?, region.leases()?);
+        let mut members = region.members()?;
+        let own = |member: &&MemberInfo| member.node == info.node && member.pid == u64::from(std::process::id());
+        // Process ids may repeat across PID namespaces; this process came last.
+        let own_since = members.iter().filter(own).map(|member| member.since_unix_ns).max();
+        members.retain(|member| !own(&member) || Some(member.since_unix_ns) != own_since);
+        let mut out = Output::stdout();
+        if self.report.json {
+            let mut json = space_json(&info, &stats);
+            json["members"] = members.iter().map(member_json).collect();
+            json["leases"] = leases.iter().map(lease_json).collect();
+            json["tables"] = region.tables()?.iter().map(table_json).collect();
+            out.json(&json)?;
+        } else {
+            print(&mut out, &info, &stats, &members, &leases)?;
+        }
+        out.finish()
+    }
+}
+
+fn space_json(info: &RegionInfo, stats: &RegionStats) -> Value {
+    json!({
+        "region": info.label,
+        "uuid": info.uuid,
+        "layout_version": info.layout_version,
+        "created": time(info.created_unix_ns),
+        "base": format!("{:#x}", info.base),
+        "slot": info.slot,
+        "owner_node": info.owner_node,
+        "size_bytes": stats.size_bytes,
+        "max_bytes": info.max_bytes,
+        "metadata_bytes": info.metadata_bytes,
+        "data_bytes": stats.data_bytes,
+        "live_bytes": stats.live_bytes,
+        "region_owned_bytes": stats.region_owned_bytes,
+        "free_bytes": stats.free_bytes,
+        "largest_free_bytes": stats.largest_free_bytes,
+        "names_max": info.names,
+        "retired": stats.retired,
+    })
+}
+
+fn member_json(member: &MemberInfo) -> Value {
+    json!({
+        "node": member.node,
+        "slot": member.slot,
+        "pid": member.pid,
+        "uid": member.uid,
+        "command": member.command,
+        "since": time(member.since_unix_ns),
+        "alive": member.alive,
+        "live_bytes": member.live_bytes,
+        "peak_bytes": member.peak_bytes,
+    })
+}
+
+fn lease_json(lease: &TableLease) -> Value {
+    json!({
+        "table": lease.table,
+        "retired": lease.retired,
+        "node": lease.node,
+        "slot": lease.slot,
+        "pid": lease.pid,
+        "since": time(lease.since_unix_ns),
+        "alive": lease.alive,
+    })
+}
+
+fn print(
+    out: &mut Output,
+    info: &RegionInfo,
+    stats: &RegionStats,
+    members: &[MemberInfo],
+    leases: &[TableLease],
+) -> Result<()> {
+    let size = format_size;
+    out.line(format_args!("region   {}, uuid {}", info.label, info.uuid))?;
+    out.line(format_args!("created  {}, layout version {}", time(info.created_unix_ns), info.layout_version))?;
+    out.line(format_args!("address  {:#x}, slot {}, owned by node {}", info.base, info.slot, info.owner_node))?;
+    out.line(format_args!(
+        "size     {} of at most {}: {} metadata, {} data",
+        size(stats.size_bytes),
+        size(info.max_bytes),
+        size(info.metadata_bytes),
+        size(stats.data_bytes)
+    ))?;
+    out.line(format_args!(
+        "data     {} live, {} free, {} the largest that fits",
+        size(stats.live_bytes),
+        size(stats.free_bytes),
+        size(stats.largest_free_bytes)
+    ))?;
+    out.line(format_args!(
+        "tables   {} of at most {}, {} more removed or replaced and still read",
+        stats.tables, info.names, stats.retired
+    ))?;
+    out.line(format_args!("members  {}", members.len()))?;
+    let dead = |alive: bool| if alive { "" } else { "dead" }.to_owned();
+    let rows = members.iter().map(|m| {
+        [
+            String::new(),
+            m.node.to_string(),
+            m.pid.to_string(),
+            m.uid.to_string(),
+            time(m.since_unix_ns),
+            size(m.live_bytes),
+            m.command.escape_debug().to_string(),
+            dead(m.alive),
+        ]
+    });
+    if !members.is_empty() {
+        let header = ["       ", "NODE>", "PID>", "UID>", "SINCE", "LIVE>", "COMMAND", ""];
+        columns::print(out, header, &rows.collect::<Vec<_>>())?;
+    }
+    out.line(format_args!("leases   {}", leases.len()))?;
+    let rows = leases.iter().map(|l| {
+        let state = if l.retired { "removed or replaced" } else { "" };
+        let table = l.table.escape_debug().to_string();
+        [String::new(), l.node.to_string(), l.pid.to_string(), time(l.since_unix_ns), table, state.into(), dead(l.alive)]
+    });
+    if !leases.is_empty() {
+        let header = ["       ", "NODE>", "PID>", "SINCE", "TABLE", "", ""];
+        columns::print(out, header, &rows.collect::<Vec<_>>())?;
+    }
+    Ok(())
+}

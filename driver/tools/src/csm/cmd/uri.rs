@@ -1,0 +1,41 @@
+//! `csm uri`: what a region URI may say, made of the library's own table.
+
+use clap::Args;
+use csm::Result;
+use csm::uri::{OPTIONS, Sort};
+
+use crate::output::Output;
+
+/// Explain region URIs and list their options
+#[derive(Args)]
+#[command(after_help = option_table())]
+pub(crate) struct Uri {}
+
+impl Uri {
+    pub(crate) fn run(self) -> Result<()> {
+        let mut out = Output::stdout();
+        out.line(option_table().trim_end())?;
+        out.finish()
+    }
+}
+
+/// The options, by when they mean something.
+pub(crate) fn option_table() -> String {
+    let mut text = String::from(
+        "A region is named SCHEME:NAME[?OPTION=VALUE[&OPTION=VALUE]...], as in 'shm:trades?size=1G&slot=3'.\n\
+         Names and values are percent-encoded. Sizes take K, M, G and T.\n",
+    );
+    let width = |column: fn(&(&str, Sort, &str, &str)) -> usize| OPTIONS.iter().map(column).max().unwrap_or(0);
+    let (names, defaults) = (width(|option| option.0.len()), width(|option| option.2.len()));
+    for (sort, title) in [
+        (Sort::Checked, "Shape a new region; checked, if given, when it is opened:"),
+        (Sort::Create, "Shape a new region; refused when it is opened:"),
+        (Sort::PerOpen, "Concern one process's opening:"),
+    ] {
+        text += &format!("\n{title}\n");
+        for (name, _, default, meaning) in OPTIONS.iter().filter(|(_, of, ..)| *of == sort) {
+            text += &format!("  {name:names$}  {default:defaults$}  {meaning}\n");
+        }
+    }
+    text
+}

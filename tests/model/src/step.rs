@@ -1,0 +1,305 @@
+//! Taking one micro-step of a program. What only queues or only changes registers is done together
+//! with the step before it: nobody could tell the difference.
+
+use crate::config::{Config, Mutation};
+use crate::memory::{COMMIT, INCARNATION, LINES, LineSet, PLACES, data, descriptor, lease, lines};
+use crate::program::{Activity, At, Op, Programs, Word};
+use crate::state::{Life, Place, Proc, State, commit};
+
+/// A process about to take a step.
+pub(crate) struct Step<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) programs: &'a Programs,
+    pub(crate) state: &'a mut State,
+    pub(crate) p: usize,
+}
+
+impl Step<'_> {
+    /// Begins an activity and takes its first step.
+    pub(crate) fn begin(mut self, activity: Activity) {
+        let floor = self.state.acted_on;
+        let proc = &mut self.state.procs[self.p];
+        proc.activity = activity;
+        proc.pc = 0;
+        if activity == Activity::Open {
+            proc.floor = floor;
+        }
+        self.settle_silent_ops();
+        self.run();
+    }
+
+    /// Goes on with what was decided under the lock: no step of its own.
+    pub(crate) fn decide(mut self, activity: Activity) {
+        let proc = &mut self.state.procs[self.p];
+        let last = commit::generation(proc.word);
+        proc.activity = activity;
+        proc.pc = 0;
+        proc.generation =
+            if matches!(activity, Activity::Publish | Activity::Replace) { last + 1 } else { last };
+        self.settle_silent_ops();
+    }
+
+    /// Takes one step, and all that nobody can see after it.
+    pub(crate) fn run(mut self) {
+        if let Some(op) = self.next_op() {
+            self.state.procs[self.p].pc += 1;
+            self.visible(op);
+            self.settle_silent_ops();
+        }
+    }
+
+    /// The step that is next.
+    pub(crate) fn next_op(&self) -> Option<Op> {
+        let proc = &self.state.procs[self.p];
+        self.programs.ops(proc.activity).get(usize::from(proc.pc)).copied()
+    }
+
+    pub(crate) fn settle_silent_ops(&mut self) {
+        while let Some(op) = self.next_op() {
+            if !self.silent(op) {
+                return;
+            }
+        }
+    }
+
+    /// Does an operation that no other process can see, if it is one.
+    fn silent(&mut self, op: Op) -> bool {
+        let config = self.config;
+        match op {
+            Op::WriteBack(at) => {
+                let set = self.resolve(at);
+                self.state.procs[self.p].writing_back |= set;
+            }
+            Op::Invalidate(at) => {
+                let set = self.resolve(at);
+                self.state.procs[self.p].invalidating |= set;
+            }
+            Op::Found if !commit::is_live(self.state.procs[self.p].word) => {
+                self.jump(Op::End);
+                return true;
+            }
+            Op::Found => {
+                let proc = &mut self.state.procs[self.p];
+                proc.generation = commit::generation(proc.word);
+            }
+            Op::Opened => self.state.procs[self.p].open = true,
+            Op::Close => self.state.procs[self.p].open = false,
+            Op::Claim => {
+                let place = config.place_of(self.state.procs[self.p].generation);
+                self.state.places[usize::from(place)] = Place::Used;
+            }
+            Op::Reclaim => self.reclaim(),
+            Op::Reaped => {
+                let victim = usize::from(self.state.procs[self.p].victim);
+                self.state.procs[victim].life = Life::Reaped;
+            }
+            Op::End => {
+                self.end();
+                return true;
+            }
+            _ => return false,
+        }
+        self.state.procs[self.p].pc += 1;
+        true
+    }
+
+    /// Does a step proper.
+    fn visible(&mut self, op: Op) {
+        match op {
+            Op::Fence => self.fence(),
+            Op::Store(at, word) => self.store(at, word),
+            Op::Look => {
+                let word = self.load(COMMIT);
+                let proc = &mut self.state.procs[self.p];
+                proc.word = word;
+                self.state.wrongs.went_back |= word < proc.floor;
+            }
+            Op::LookAgain => {
+                let again = self.load(COMMIT);
+                let word = self.state.procs[self.p].word;
+                let same = if self.config.lacks(Mutation::NoGeneration) {
+                    commit::is_live(again) == commit::is_live(word)
+                } else {
+                    again == word
+                };
+                if !same {
+                    self.jump(Op::Close);
+                }
+            }
+            Op::CheckDescriptor => {
+                let proc = self.state.procs[self.p];
+                let copy = self.load(descriptor(self.place()));
+                if copy != proc.generation {
+                    self.state.wrongs.saw_other_bytes |= proc.open;
+                    self.jump(if proc.open { Op::Close } else { Op::End });
+                }
+            }
+            Op::ReadData => {
+                let bytes = self.load(data(self.place()));
+                self.state.wrongs.saw_other_bytes |= bytes != self.state.procs[self.p].generation;
+            }
+            Op::Lock => self.lock(),
+            Op::PushRetired => {
+                let old = commit::generation(self.state.procs[self.p].word);
+                self.state.places[usize::from(self.config.place_of(old))] = Place::Retired;
+            }
+            Op::ScanIncarnation => {
+                let incarnation = self.load(INCARNATION);
+                self.state.procs[self.p].void = self.state.is_void(self.config, incarnation);
+            }
+            Op::Scan(q) => {
+                let word = self.load(lease(q));
+                let void = self.config.is_borrower(q) && self.state.procs[self.p].void;
+                if word != 0 && !void {
+                    self.state.procs[self.p].named |= 1 << (word - 1);
+                }
+            }
+            Op::Unlock => {
+                if !self.config.has_cache(self.p) {
+                    self.state.memory.settle(self.p);
+                }
+                self.state.lock = None;
+            }
+            Op::LookAtDead => {
+                let victim = usize::from(self.state.procs[self.p].victim);
+                if self.load(lease(victim)) == 0 {
+                    self.jump(Op::Reaped);
+                }
+            }
+            // `Choose` is an action of its own, and the rest is silent.
+            _ => {}
+        }
+    }
+
+    fn place(&self) -> u8 {
+        self.config.place_of(self.state.procs[self.p].generation)
+    }
+
+    fn resolve(&self, at: At) -> LineSet {
+        resolve(self.config, &self.state.procs[self.p], self.p, at)
+    }
+
+    fn load(&mut self, line: usize) -> u8 {
+        let config = self.config;
+        // Lease lines belong to the reader's node, all others to the owner's.
+        let own = match line.checked_sub(lease(0)) {
+            Some(_) if line == INCARNATION => config.is_borrower(self.p),
+            Some(q) => config.is_borrower(q) == config.is_borrower(self.p),
+            None => !config.is_borrower(self.p),
+        };
+        let caches = config.has_cache(self.p) && !own;
+        self.state.memory.load(config.view(self.p), line, caches)
+    }
+
+    fn store(&mut self, at: At, word: Word) {
+        let proc = self.state.procs[self.p];
+        let word = match word {
+            Word::Zero => 0,
+            Word::Generation => proc.generation,
+            Word::Place => self.place() + 1,
+            Word::Live => commit::live(proc.generation),
+            Word::One => 1,
+            Word::Empty => commit::empty(proc.generation),
+        };
+        if matches!(at, At::Descriptor | At::Data) {
+            let place = self.place();
+            let reads = |q: usize| {
+                let reader = &self.state.procs[q];
+                reader.open && self.config.place_of(reader.generation) == place
+            };
+            self.state.wrongs.reused_under_lease |= (0..self.config.procs()).any(reads);
+        }
+        let view = self.config.view(self.p);
+        for line in lines(self.resolve(at)) {
+            self.state.memory.store(view, line, word);
+        }
+    }
+
+    fn fence(&mut self) {
+        let view = self.config.view(self.p);
+        if !self.config.has_cache(self.p) {
+            return self.state.memory.settle(view);
+        }
+        let proc = &mut self.state.procs[self.p];
+        let (back, drop) = (proc.writing_back, proc.invalidating);
+        (proc.writing_back, proc.invalidating) = (0, 0);
+        lines(back).for_each(|line| self.state.memory.write_back(view, line));
+        lines(drop).for_each(|line| self.state.memory.invalidate(view, line));
+    }
+
+    /// Takes the lock. From a dead holder it comes with a recount: what the catalog names is
+    /// published, what it does not name and is not on the retired list is free.
+    fn lock(&mut self) {
+        if !self.config.has_cache(self.p) {
+            self.state.memory.settle(self.p);
+        }
+        let word = self.state.memory.peek(self.config.view(self.p), COMMIT);
+        if self.state.lock.is_some() {
+            let named = commit::is_live(word).then(|| self.config.place_of(commit::generation(word)));
+            for place in 0..PLACES {
+                let is_named = named.is_some_and(|named| usize::from(named) == place);
+                self.state.places[place] = match self.state.places[place] {
+                    _ if is_named => Place::Used,
+                    Place::Used => Place::Free,
+                    other => other,
+                };
+            }
+        }
+        self.state.lock = u8::try_from(self.p).ok();
+        self.state.procs[self.p].word = word;
+    }
+
+    fn reclaim(&mut self) {
+        let named = std::mem::take(&mut self.state.procs[self.p].named);
+        for place in 0..PLACES {
+            if self.state.is_retired(place) {
+                self.state.places[place] = match (named & (1 << place) != 0, self.state.silent) {
+                    (false, _) => Place::Free,
+                    (true, false) => Place::Retired,
+                    (true, true) => Place::Quarantined,
+                };
+            }
+        }
+    }
+
+    fn end(&mut self) {
+        let proc = self.state.procs[self.p];
+        if proc.activity == Activity::Open {
+            self.state.procs[self.p].opens += 1;
+            if self.config.track_order {
+                self.state.acted_on = self.state.acted_on.max(proc.word);
+            }
+        }
+        self.state.procs[self.p].forget();
+    }
+
+    fn jump(&mut self, to: Op) {
+        let proc = &mut self.state.procs[self.p];
+        let ops = self.programs.ops(proc.activity);
+        let target = ops.iter().position(|&op| op == to).unwrap_or(ops.len() - 1);
+        proc.pc = u8::try_from(target).unwrap_or(u8::MAX);
+    }
+}
+
+/// The lines that `at` means to process `p`.
+pub(crate) fn resolve(config: &Config, proc: &Proc, p: usize, at: At) -> LineSet {
+    let table = |place| 1 << descriptor(place) | 1 << data(place);
+    let known = proc.generation != 0;
+    match at {
+        At::Commit => 1 << COMMIT,
+        At::Descriptor if known => 1 << descriptor(config.place_of(proc.generation)),
+        At::Data if known => 1 << data(config.place_of(proc.generation)),
+        At::Descriptor | At::Data | At::Tables => {
+            (0..config.places).map(table).fold(0, |all, set| all | set)
+        }
+        At::Incarnation => 1 << INCARNATION,
+        At::OwnLease => 1 << lease(p),
+        At::DeadLease => 1 << lease(usize::from(proc.victim)),
+        At::BorrowerLeases => {
+            let borrowers = (0..config.procs()).filter(|&p| config.is_borrower(p));
+            borrowers.fold(0, |all, p| all | 1 << lease(p))
+        }
+    }
+}
+
+const _: () = assert!(LINES <= LineSet::BITS as usize);
