@@ -26,6 +26,7 @@ pub mod uri;
 
 pub use api::{Context, ContextOptions, Region, RegionInfo};
 pub use coherence::CoherenceStats;
+pub use device::{CoherenceReport, MemoryType, Roles};
 pub use error::{Error, ErrorKind, Result};
 pub use member::MemberInfo;
 #[cfg(feature = "crash-points")]

@@ -13,6 +13,13 @@ pub const TIB: u64 = 1 << 40;
 
 const SUFFIXES: [(&str, u64); 5] = [("", 1), ("K", KIB), ("M", MIB), ("G", GIB), ("T", TIB)];
 
+/// A size or offset as an index. Lossless: machines are 64-bit, lib.rs sees to it.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "usize has 64 bits")]
+pub(crate) const fn index(value: u64) -> usize {
+    value as usize
+}
+
 /// Parses a size: a whole number of bytes, or of `K`, `M`, `G`, `T` (also `KiB`, `KB`, in any case).
 ///
 /// # Errors

@@ -11,7 +11,7 @@ use std::ffi::{CStr, c_char, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 
-use csm::table::{ArrowArray, ArrowArrayStream, ArrowSchema};
+use csm::table::cdata::{ArrowArray, ArrowArrayStream, ArrowSchema};
 use csm::{Error, ErrorKind, Result};
 
 use crate::handle::{self, Handle};

@@ -2,10 +2,11 @@
 
 use csm::TableInfo;
 
-use crate::handle::{Handle, Table};
+use crate::handle::{Handle, Handles};
 use crate::region::csm_region_t;
 use crate::snapshot;
 use crate::table::csm_table_info_t;
+
 /// The tables that a region had when the catalog was read.
 pub struct csm_catalog_t {
     _opaque: [u8; 0],
@@ -15,9 +16,9 @@ impl Handle for csm_catalog_t {
     type Object = Vec<TableInfo>;
     const KIND: u64 = 4;
     const NAME: &'static str = "csm_catalog_t";
-    fn table() -> &'static Table<Self::Object> {
-        static TABLE: Table<Vec<TableInfo>> = Table::new();
-        &TABLE
+    fn handles() -> &'static Handles<Self::Object> {
+        static HANDLES: Handles<Vec<TableInfo>> = Handles::new();
+        &HANDLES
     }
 }
 

@@ -1,10 +1,11 @@
 //! `csm_ctx_t`: what regions are opened under, and where the library's log goes.
 
 use std::ffi::{c_char, c_void};
+use std::time::Duration;
 
 use csm::{Context, ContextOptions, Result};
 
-use crate::handle::{Handle, Table, open};
+use crate::handle::{Handle, Handles, open};
 use crate::log_callback::{self, Sink};
 use crate::options::c_structs;
 
@@ -22,9 +23,9 @@ impl Handle for csm_ctx_t {
     type Object = Ctx;
     const KIND: u64 = 1;
     const NAME: &'static str = "csm_ctx_t";
-    fn table() -> &'static Table<Ctx> {
-        static TABLE: Table<Ctx> = Table::new();
-        &TABLE
+    fn handles() -> &'static Handles<Ctx> {
+        static HANDLES: Handles<Ctx> = Handles::new();
+        &HANDLES
     }
 }
 
@@ -48,6 +49,9 @@ pub struct csm_ctx_options_t {
     pub log: csm_log_t,
     /// Passed to `log` as it is.
     pub log_user: *mut c_void,
+    /// The longest a call waits for another process that holds a lock, in nanoseconds; 0 is 10 seconds. A
+    /// region's `wait` option overrides it.
+    pub patience_ns: u64,
 }
 
 c_structs!(csm_ctx_options_t);
@@ -70,6 +74,9 @@ export! {
         let (mut core, mut sink) = (ContextOptions::default(), None);
         if let Some(given) = options.options()? {
             core.survive_region_loss = options.flag("survive_region_loss", given.survive_region_loss)?;
+            if given.patience_ns != 0 {
+                core.patience = Duration::from_nanos(given.patience_ns);
+            }
             sink = log_callback::sink(&options, &given)?;
         }
         let context = Context::with_options(core)?;

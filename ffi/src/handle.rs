@@ -40,7 +40,7 @@ pub(crate) trait Handle: Sized + 'static {
     const KIND: u64;
     /// The C name, for messages.
     const NAME: &'static str;
-    fn table() -> &'static Table<Self::Object>;
+    fn handles() -> &'static Handles<Self::Object>;
 }
 
 /// A count of readers on a line of its own.
@@ -62,7 +62,7 @@ struct Slot<T> {
 unsafe impl<T: Send + Sync> Sync for Slot<T> {}
 
 /// All slots of one kind of handle.
-pub(crate) struct Table<T> {
+pub(crate) struct Handles<T> {
     chunks: [AtomicPtr<Slot<T>>; CHUNKS],
     /// Slots that were ever used.
     used: AtomicU32,
@@ -111,7 +111,7 @@ impl<T: Send + Sync> Slot<T> {
     }
 }
 
-impl<T: Send + Sync> Table<T> {
+impl<T: Send + Sync> Handles<T> {
     pub(crate) const fn new() -> Self {
         Self {
             chunks: [const { AtomicPtr::new(ptr::null_mut()) }; CHUNKS],
@@ -225,7 +225,7 @@ fn find<H: Handle>(handle: *const H) -> Option<(u32, &'static Slot<H::Object>, u
         return None;
     }
     let index = (bits & INDEX_MASK) as u32;
-    Some((index, H::table().slot(index)?, (bits >> INDEX_BITS) as u32))
+    Some((index, H::handles().slot(index)?, (bits >> INDEX_BITS) as u32))
 }
 
 fn check(state: u64, generation: u32) -> Result<(), Refused> {
@@ -254,7 +254,7 @@ fn refuse<H: Handle>(refused: Refused, handle: *const H) -> Error {
 
 /// Makes a handle for `object`.
 pub(crate) fn open<H: Handle>(object: H::Object) -> Result<*mut H> {
-    let Some((index, generation)) = H::table().insert(object) else {
+    let Some((index, generation)) = H::handles().insert(object) else {
         let text = format!("{} handles of the kind {} are open; close some", 1 << INDEX_BITS, H::NAME);
         return Err(Error::new(ErrorKind::NoMemory, text));
     };
@@ -288,7 +288,7 @@ pub(crate) fn close<H: Handle>(handle: *const H) -> Result<H::Object> {
     let object = unsafe { (*slot.object.get()).assume_init_read() };
     // A slot whose generations are used up stays closed for good.
     if generation != u32::MAX {
-        H::table().push_free(index, slot);
+        H::handles().push_free(index, slot);
     }
     Ok(object)
 }

@@ -5,7 +5,7 @@ use std::ffi::c_char;
 use csm::TableLease;
 
 use crate::error::chars;
-use crate::handle::{Handle, Table};
+use crate::handle::{Handle, Handles};
 use crate::options::c_structs;
 use crate::region::csm_region_t;
 use crate::snapshot;
@@ -19,9 +19,9 @@ impl Handle for csm_leases_t {
     type Object = Vec<TableLease>;
     const KIND: u64 = 6;
     const NAME: &'static str = "csm_leases_t";
-    fn table() -> &'static Table<Self::Object> {
-        static TABLE: Table<Vec<TableLease>> = Table::new();
-        &TABLE
+    fn handles() -> &'static Handles<Self::Object> {
+        static HANDLES: Handles<Vec<TableLease>> = Handles::new();
+        &HANDLES
     }
 }
 

@@ -62,7 +62,7 @@ impl Log for Logger {
             Level::Trace => CSM_LOG_TRACE,
         };
         let mut text = None;
-        csm_ctx_t::table().for_each(|ctx| {
+        csm_ctx_t::handles().for_each(|ctx| {
             let Some(sink) = ctx.sink.as_ref().filter(|sink| level <= sink.level) else { return };
             let text = text.get_or_insert_with(|| c_string(record.args().to_string()));
             // SAFETY: the function and its data, as the context was given them; the context cannot be freed

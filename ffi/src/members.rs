@@ -5,7 +5,7 @@ use std::ffi::c_char;
 use csm::MemberInfo;
 
 use crate::error::chars;
-use crate::handle::{Handle, Table};
+use crate::handle::{Handle, Handles};
 use crate::options::c_structs;
 use crate::region::csm_region_t;
 use crate::snapshot;
@@ -19,9 +19,9 @@ impl Handle for csm_members_t {
     type Object = Vec<MemberInfo>;
     const KIND: u64 = 5;
     const NAME: &'static str = "csm_members_t";
-    fn table() -> &'static Table<Self::Object> {
-        static TABLE: Table<Vec<MemberInfo>> = Table::new();
-        &TABLE
+    fn handles() -> &'static Handles<Self::Object> {
+        static HANDLES: Handles<Vec<MemberInfo>> = Handles::new();
+        &HANDLES
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::ffi::c_char;
 
-use csm::table::{ArrowArray, ArrowArrayStream, ArrowSchema};
+use csm::table::cdata::{ArrowArray, ArrowArrayStream, ArrowSchema};
 use csm::{ErrorKind, PublishOptions, Published, Result};
 
 use crate::boundary::Arg;

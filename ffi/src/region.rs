@@ -7,7 +7,7 @@ use csm::{ErrorKind, Region};
 use crate::boundary::Arg;
 use crate::ctx::csm_ctx_t;
 use crate::error::chars;
-use crate::handle::{Handle, Table, open};
+use crate::handle::{Handle, Handles, open};
 use crate::log_callback::c_string;
 use crate::options::c_structs;
 
@@ -20,9 +20,9 @@ impl Handle for csm_region_t {
     type Object = Region;
     const KIND: u64 = 2;
     const NAME: &'static str = "csm_region_t";
-    fn table() -> &'static Table<Region> {
-        static TABLE: Table<Region> = Table::new();
-        &TABLE
+    fn handles() -> &'static Handles<Region> {
+        static HANDLES: Handles<Region> = Handles::new();
+        &HANDLES
     }
 }
 
@@ -56,6 +56,8 @@ pub struct csm_region_info_t {
     pub layout_version: u64,
     /// 1 if this process may allocate and publish, 0 if it may only read.
     pub writable: u64,
+    /// When it was created, in nanoseconds since the epoch.
+    pub created_unix_ns: u64,
     /// Its identity, as text.
     pub uuid: [c_char; 40],
     /// Its URI without options.
@@ -85,10 +87,6 @@ pub struct csm_region_stats_t {
     pub process_live_bytes: u64,
     /// The most bytes this process held at once.
     pub process_peak_bytes: u64,
-    /// Allocations of this process.
-    pub allocations: u64,
-    /// Frees of this process.
-    pub frees: u64,
     /// Tables published.
     pub tables: u64,
     /// Generations of tables that were removed or replaced and are still read.
@@ -171,7 +169,7 @@ export! {
     /// Thread-safe. Errors: `CSM_E_CLOSED`.
     pub fn csm_region_info(region: *const csm_region_t, info: *mut csm_region_info_t) -> Result {
         let room = info.room()?;
-        let info = region.object()?.info();
+        let info = region.object()?.info()?;
         room.fill(&csm_region_info_t {
             struct_size: 0,
             base: std::ptr::without_provenance_mut(info.base as usize),
@@ -186,7 +184,8 @@ export! {
             names: info.names,
             layout_version: info.layout_version.into(),
             writable: info.writable.into(),
-            uuid: chars(&info.uuid.to_string()),
+            created_unix_ns: info.created_unix_ns,
+            uuid: chars(&info.uuid),
             label: chars(&info.label),
         });
         Ok(())
@@ -207,9 +206,7 @@ export! {
             largest_free_bytes: stats.largest_free_bytes,
             region_owned_bytes: stats.region_owned_bytes,
             process_live_bytes: stats.process_live_bytes,
-            process_peak_bytes: stats.peak_bytes,
-            allocations: stats.allocations,
-            frees: stats.frees,
+            process_peak_bytes: stats.process_peak_bytes,
             tables: stats.tables,
             retired: stats.retired,
             leases: stats.leases,

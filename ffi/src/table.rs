@@ -3,12 +3,11 @@
 use std::ffi::c_char;
 use std::time::Duration;
 
-use csm::table::{ArrowArray, ArrowArrayStream, ArrowSchema};
-use csm::{ErrorKind, OpenOptions};
-use csm::Table as OpenTable;
+use csm::table::cdata::{ArrowArray, ArrowArrayStream, ArrowSchema};
+use csm::{ErrorKind, OpenOptions, Table};
 
 use crate::error::chars;
-use crate::handle::{Handle, Table, open};
+use crate::handle::{Handle, Handles, open};
 use crate::options::c_structs;
 use crate::region::csm_region_t;
 
@@ -18,12 +17,12 @@ pub struct csm_table_t {
 }
 
 impl Handle for csm_table_t {
-    type Object = OpenTable;
+    type Object = Table;
     const KIND: u64 = 3;
     const NAME: &'static str = "csm_table_t";
-    fn table() -> &'static Table<OpenTable> {
-        static TABLE: Table<OpenTable> = Table::new();
-        &TABLE
+    fn handles() -> &'static Handles<Table> {
+        static HANDLES: Handles<Table> = Handles::new();
+        &HANDLES
     }
 }
 
@@ -51,12 +50,10 @@ pub struct csm_table_info_t {
     pub batches: u64,
     /// Columns it has.
     pub columns: u64,
-    /// Bytes of its buffers.
+    /// Bytes its arrays refer to, each buffer counted as often as it is used.
     pub data_bytes: u64,
     /// Which publication of the name this is.
     pub generation: u64,
-    /// Bytes of its descriptor.
-    pub descriptor_bytes: u64,
     /// Its name.
     pub name: [c_char; 256],
 }
@@ -72,7 +69,6 @@ impl From<&csm::TableInfo> for csm_table_info_t {
             columns: info.columns,
             data_bytes: info.data_bytes,
             generation: info.generation,
-            descriptor_bytes: info.descriptor_bytes,
             name: chars(&info.name),
         }
     }
@@ -120,7 +116,16 @@ export! {
     /// Thread-safe. Errors: `CSM_E_CLOSED`.
     pub fn csm_table_info(table: *const csm_table_t, info: *mut csm_table_info_t) -> Result {
         let room = info.room()?;
-        room.fill(&csm_table_info_t::from(&table.object()?.info()));
+        let table = table.object()?;
+        room.fill(&csm_table_info_t {
+            struct_size: 0,
+            rows: table.rows(),
+            batches: table.batches() as u64,
+            columns: table.columns() as u64,
+            data_bytes: table.data_bytes(),
+            generation: table.generation(),
+            name: chars(table.name()),
+        });
         Ok(())
     }
 
@@ -140,7 +145,9 @@ export! {
     /// Thread-safe. Errors: `CSM_E_INVALID_ARGUMENT` (no such batch), `CSM_E_CLOSED`.
     pub fn csm_table_batch(table: *const csm_table_t, index: u64, array: *mut ArrowArray) -> Result {
         let place = array.place()?;
-        place.set(table.object()?.batch(index.value)?);
+        // No table has more batches than an address space has bytes.
+        let index = usize::try_from(index.value).unwrap_or(usize::MAX);
+        place.set(table.object()?.batch(index)?);
         Ok(())
     }
 

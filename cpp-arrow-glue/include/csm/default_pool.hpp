@@ -12,6 +12,11 @@
 
 #include <csm/region.hpp>
 
+#include <arrow/device.h>
+#include <atomic>
+#include <memory>
+#include <string>
+
 namespace csm {
 namespace internal {
 
@@ -25,7 +30,7 @@ class DefaultPool final : public PoolBase<DefaultPool> {
   }
 
   // Null for Arrow's own.
-  arrow::MemoryPool* Target(arrow::MemoryPool* target) { return target_.exchange(target != nullptr ? target : own_); }
+  void SetTarget(arrow::MemoryPool* target) { target_.store(target != nullptr ? target : own_); }
 
   std::string backend_name() const override { return target_.load()->backend_name(); }
   void ReleaseUnused() override { own_->ReleaseUnused(); }
@@ -70,23 +75,20 @@ class DefaultPool final : public PoolBase<DefaultPool> {
 
 // From now on Arrow allocates from `region` wherever it is given no pool; null undoes that. Buffers
 // made before stay where they are. NotImplemented where Arrow cannot be made to.
+//
+// What cannot be reached are calls inside the one file of Arrow that defines default_memory_pool(): in
+// Arrow 10 that is AllocateBuffer(size) without a pool.
 inline arrow::Status MakeDefault(const std::shared_ptr<Region>& region) {
-  arrow::MemoryPool* target = region != nullptr ? region->memory_pool() : nullptr;
   auto* pool = internal::DefaultPool::Get();
-  arrow::MemoryPool* before = pool->Target(target);
-  if (target == nullptr) return arrow::Status::OK();
-
-  // Ask Arrow itself, from inside its library.
-  auto probe = arrow::AllocateBuffer(1);
-  if (!probe.ok()) {
-    pool->Target(before);
-    return probe.status();
+  // What Arrow was told when it asked, from inside its library.
+  const auto arrows = std::static_pointer_cast<arrow::CPUMemoryManager>(arrow::default_cpu_memory_manager());
+  if (arrows->pool() != pool) {
+    return arrow::Status::NotImplemented(
+        "Arrow does not call this program's arrow::default_memory_pool(): csm/default_pool.hpp must be included in a "
+        "source file of the executable itself, with libarrow linked dynamically; or pass region->memory_pool() along");
   }
-  if (internal::RegionPool::Owning((*probe)->data()) == target) return arrow::Status::OK();
-  pool->Target(before);
-  return arrow::Status::NotImplemented(
-      "Arrow does not call this program's arrow::default_memory_pool(): csm/default_pool.hpp must be included in a "
-      "source file of the executable itself, with libarrow linked dynamically; or pass region->memory_pool() along");
+  pool->SetTarget(region != nullptr ? region->memory_pool() : nullptr);
+  return arrow::Status::OK();
 }
 
 }  // namespace csm

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::device::CoherenceReport;
 use crate::error::{Error, ErrorKind, Result};
 use crate::member::MemberInfo;
 use crate::region::superblock::LAYOUT_VERSION;
@@ -32,6 +33,8 @@ pub struct RegionInfo {
     pub uuid: String,
     /// Address of its first byte, on every node.
     pub base: u64,
+    /// Its slot of address space.
+    pub slot: u64,
     /// Bytes in use, metadata included.
     pub size_bytes: u64,
     /// Bytes it may grow to.
@@ -52,6 +55,8 @@ pub struct RegionInfo {
     pub names: u64,
     /// Version of its layout.
     pub layout_version: u32,
+    /// What the device's link needs from software.
+    pub coherence: CoherenceReport,
     /// Whether this process may allocate and publish.
     pub writable: bool,
     /// When it was created, in nanoseconds since the epoch.
@@ -101,6 +106,7 @@ impl Region {
             label: tables.label.clone(),
             uuid: tables.uuid.to_string(),
             base: space.base(),
+            slot: superblock.slot,
             size_bytes,
             max_bytes: superblock.shape.max_bytes,
             data_bytes,
@@ -111,6 +117,7 @@ impl Region {
             members: superblock.shape.members,
             names: superblock.shape.names,
             layout_version: LAYOUT_VERSION,
+            coherence: tables.opened.device.coherence(),
             writable: tables.opened.writable,
             created_unix_ns: superblock.created_unix_ns,
         })
@@ -204,7 +211,8 @@ impl Region {
     }
 
     /// Gives up the process's reference to an extent. Published bytes stay until the last table that has
-    /// them is gone. `size`, if given, is checked.
+    /// them is gone. `size`, if given, is checked. This works through a closed handle too, as long as
+    /// anything keeps the region open: what was allocated must have a way back.
     ///
     /// # Errors
     /// [`ErrorKind::ForeignPointer`], [`ErrorKind::DoubleFree`]; nothing was freed then.
@@ -213,7 +221,10 @@ impl Region {
     /// Nobody uses `ptr` afterwards.
     #[inline]
     pub unsafe fn free(&self, ptr: NonNull<u8>, size: Option<u64>) -> Result<()> {
-        let tables = self.open()?;
+        let tables = &self.tables;
+        if tables.forks != process::fork_count() {
+            return Err(self.unusable());
+        }
         let off = Self::off(tables, ptr)?;
         tables.heap()?.free(off, size)
     }

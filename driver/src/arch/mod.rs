@@ -10,7 +10,7 @@ use std::sync::atomic::{Ordering, fence};
 ///
 /// `write_back` and `invalidate` may be queued by the machine; they are complete at the next `fence`,
 /// which also keeps later loads from running ahead of an invalidation.
-pub trait CacheOps: Send + Sync {
+pub(crate) trait CacheOps: Send + Sync {
     /// Bytes of a cache line: the step of the two operations below.
     fn line_bytes(&self) -> u64;
     /// Starts writing the lines of `len` bytes at `address` home.
@@ -23,7 +23,7 @@ pub trait CacheOps: Send + Sync {
 
 /// Memory that hardware keeps coherent: nothing to write back, nothing to drop.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Coherent;
+pub(crate) struct Coherent;
 
 impl CacheOps for Coherent {
     fn line_bytes(&self) -> u64 {

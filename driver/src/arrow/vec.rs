@@ -138,7 +138,7 @@ impl<T: ArrowNativeType> RegionVec<T> {
     }
 
     fn set_capacity(&mut self, capacity: usize) -> Result<()> {
-        let bytes = capacity.checked_mul(size_of::<T>()).ok_or_else(|| too_long())?;
+        let bytes = capacity.checked_mul(size_of::<T>()).ok_or_else(too_long)?;
         match &mut self.extent {
             _ if bytes == 0 => self.extent = None,
             Some(extent) if extent.size_bytes() == bytes => {}

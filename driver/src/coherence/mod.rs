@@ -5,6 +5,7 @@
 //! return. The fences are there on coherent memory too, because two of the protocol's steps (lease
 //! before the second look, retired word before the scan) need a store to be seen before a later load.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::arch::CacheOps;
@@ -12,7 +13,7 @@ use crate::device::Device;
 
 /// Which side of the region this node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub(crate) enum Role {
     /// The node that owns the region: it allocates and publishes.
     Owner,
     /// Any other node: it reads.
@@ -32,6 +33,7 @@ pub struct CoherenceStats {
 
 /// Release and acquire, for one region in one process.
 pub(crate) struct Coherence {
+    device: Arc<dyn Device>,
     cache: Box<dyn CacheOps>,
     write_back: bool,
     invalidate: bool,
@@ -41,7 +43,7 @@ pub(crate) struct Coherence {
 }
 
 impl Coherence {
-    pub(crate) fn new(device: &dyn Device, role: Role) -> Self {
+    pub(crate) fn new(device: Arc<dyn Device>, role: Role) -> Self {
         let report = device.coherence();
         let pick = |roles: crate::device::Roles| match role {
             Role::Owner => roles.owner,
@@ -49,6 +51,7 @@ impl Coherence {
         };
         Self {
             cache: device.cache_ops(),
+            device,
             write_back: pick(report.writer_writes_back),
             invalidate: pick(report.reader_invalidates),
             lines_written_back: AtomicU64::new(0),
@@ -73,6 +76,9 @@ impl Coherence {
             self.lines_written_back.fetch_add(lines, Ordering::Relaxed);
         }
         self.fence();
+        if self.write_back {
+            self.device.drain();
+        }
     }
 
     /// Makes the next loads of every `(address, bytes)` see what is home. Complete when it returns.

@@ -8,9 +8,10 @@ pub(crate) mod shm;
 use std::fs::File;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::arch::CacheOps;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::uri::{Scheme, Uri};
 
 /// Whether the owner and the borrowers of a region must do a thing themselves.
@@ -57,9 +58,7 @@ impl CoherenceReport {
 }
 
 /// A window of memory.
-pub trait Device: Send + Sync {
-    /// The device as a person would name it, as `shm:trades`.
-    fn label(&self) -> String;
+pub(crate) trait Device: Send + Sync {
     /// What its link needs from software.
     fn coherence(&self) -> CoherenceReport;
     /// The cache instructions that work on it.
@@ -77,12 +76,12 @@ pub trait Device: Send + Sync {
     /// Lengthens the window, and puts memory behind `backed`.
     ///
     /// # Errors
-    /// [`ErrorKind::NoMemory`] when there is not enough; [`ErrorKind::Unsupported`] when the window is fixed.
+    /// `NoMemory` when there is not enough; `Unsupported` when the window is fixed.
     fn extend(&self, len_bytes: u64, backed: &[Range<u64>]) -> Result<()>;
     /// Gives a window that was just created its name: before this nobody else can find it.
     ///
     /// # Errors
-    /// [`ErrorKind::RegionExists`] when the name was taken meanwhile.
+    /// `RegionExists` when the name was taken meanwhile.
     fn commit(&self) -> Result<()>;
     /// Where the processes of this host keep their proof of life for the region `uuid`.
     fn control_path(&self, uuid: &uuid::Uuid) -> PathBuf;
@@ -93,28 +92,23 @@ pub trait Device: Send + Sync {
 }
 
 /// Creates the window that `uri` names, of `len_bytes`, unnamed until [`Device::commit`].
-pub(crate) fn create(uri: &Uri) -> Result<Box<dyn Device>> {
+pub(crate) fn create(uri: &Uri) -> Result<Arc<dyn Device>> {
     match uri.scheme() {
-        Scheme::Shm => Ok(Box::new(shm::Shm::create(uri)?)),
+        Scheme::Shm => Ok(Arc::new(shm::Shm::create(uri)?)),
     }
 }
 
 /// Opens the window that `uri` names.
-pub(crate) fn open(uri: &Uri, writable: bool) -> Result<Box<dyn Device>> {
+pub(crate) fn open(uri: &Uri, writable: bool) -> Result<Arc<dyn Device>> {
     match uri.scheme() {
-        Scheme::Shm => Ok(Box::new(shm::Shm::open(uri, writable)?)),
+        Scheme::Shm => Ok(Arc::new(shm::Shm::open(uri, writable)?)),
     }
 }
 
 /// The windows beside the one `uri` names on this host, as far as they can be seen: whoever creates a
 /// region keeps clear of their addresses.
-pub(crate) fn neighbours(uri: &Uri) -> Vec<Box<dyn Device>> {
+pub(crate) fn neighbours(uri: &Uri) -> Vec<Arc<dyn Device>> {
     match uri.scheme() {
-        Scheme::Shm => shm::neighbours().map(|window| Box::new(window) as Box<dyn Device>).collect(),
+        Scheme::Shm => shm::neighbours().map(|window| Arc::new(window) as Arc<dyn Device>).collect(),
     }
-}
-
-/// A window that cannot change its length was asked to.
-pub(crate) fn fixed_window(label: &str, len_bytes: u64) -> Error {
-    Error::new(ErrorKind::Unsupported, format!("{label} is a fixed window and cannot become {len_bytes} bytes"))
 }

@@ -79,10 +79,6 @@ pub(crate) fn neighbours() -> impl Iterator<Item = Shm> {
 }
 
 impl Device for Shm {
-    fn label(&self) -> String {
-        self.label.clone()
-    }
-
     fn coherence(&self) -> CoherenceReport {
         CoherenceReport::GLOBAL
     }

@@ -14,6 +14,7 @@ use crate::region::layout::{LEASE_BLOCK_BYTES, LEASES_PER_BLOCK, LINE_BYTES};
 use crate::region::space::Space;
 use crate::region::word::Word;
 use crate::sys::process;
+use crate::units::index;
 
 const HEADER_WORDS: u64 = LINE_BYTES / 8;
 /// In the node's first line: how many of its lease blocks were ever used; the scan stops there.
@@ -21,17 +22,17 @@ const BLOCKS_USED: usize = 1;
 
 /// A lease as others see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LeaseInfo {
+pub(crate) struct LeaseInfo {
     /// Node of the holder.
-    pub node: u64,
+    pub(crate) node: u64,
     /// Slot of the holder.
-    pub slot: u16,
+    pub(crate) slot: u16,
     /// Offset of the descriptor it names.
-    pub descriptor_off: u64,
+    pub(crate) descriptor_off: u64,
     /// Since when, in nanoseconds since the epoch.
-    pub since_unix_ns: u64,
+    pub(crate) since_unix_ns: u64,
     /// Whether the holder lives.
-    pub alive: bool,
+    pub(crate) alive: bool,
 }
 
 /// This process's leases.
@@ -123,7 +124,7 @@ impl Leases {
             if words[0].load() != u64::from(slot) + 1 {
                 continue;
             }
-            for word in &words[to_index(HEADER_WORDS)..] {
+            for word in &words[index(HEADER_WORDS)..] {
                 word.store(0);
             }
             words[0].store(0);
@@ -159,17 +160,13 @@ impl Leases {
 
     fn words(&self, entry: Entry) -> &[Word] {
         let words = block(&self.space, self.member.node(), entry.block);
-        let at = to_index(HEADER_WORDS + entry.index * 2);
+        let at = index(HEADER_WORDS + entry.index * 2);
         &words[at..at + 2]
     }
 
     fn free(&self) -> MutexGuard<'_, Vec<Entry>> {
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn to_index(value: u64) -> usize {
-    usize::try_from(value).unwrap_or(usize::MAX)
 }
 
 /// Every lease of every node, as it is home now.
@@ -180,7 +177,7 @@ pub(crate) fn list(space: &Space, member: &Member) -> Vec<LeaseInfo> {
             let words = block(space, node, number);
             space.coherence().acquire([(words[0].as_ptr().cast(), LEASE_BLOCK_BYTES)]);
             let Some(slot) = words[0].load().checked_sub(1) else { continue };
-            let entries = words[to_index(HEADER_WORDS)..].chunks_exact(2);
+            let entries = words[index(HEADER_WORDS)..].chunks_exact(2);
             let taken = entries.filter_map(|entry| Some((entry[0].load(), entry[1].load())).filter(|(word, _)| *word != 0));
             let mut taken = taken.peekable();
             if taken.peek().is_none() {

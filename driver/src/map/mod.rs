@@ -18,13 +18,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::mem::{self, Advice};
 use crate::sys::process;
+use crate::units::{MIB, index};
 
 pub(crate) use fault::install as install_fault_handler;
 
 /// Where slot 0 begins unless a region says otherwise.
-pub const DEFAULT_BASE: u64 = 0x4000_0000_0000;
+pub(crate) const DEFAULT_BASE: u64 = 0x4000_0000_0000;
 /// Slots that are promised to be free of other mappings at the default base.
-pub const PROMISED_SLOTS: u64 = 21;
+pub(crate) const PROMISED_SLOTS: u64 = 21;
 
 /// A region's window in this process's address space.
 #[derive(Debug)]
@@ -58,7 +59,7 @@ fn inherited(base: u64, len: u64) -> Option<NonNull<u8>> {
     let forks = process::fork_count();
     let at = placed.iter().position(|p| p.base == base && p.len == len && p.forks != forks)?;
     placed.remove(at);
-    NonNull::new(std::ptr::with_exposed_provenance_mut(usize::try_from(base).ok()?))
+    NonNull::new(std::ptr::with_exposed_provenance_mut(index(base)))
 }
 
 // SAFETY: an address range is not tied to a thread; what is behind it is accessed as atomics or by the
@@ -98,7 +99,7 @@ impl Mapping {
         };
         for part in parts {
             let size = part.range.end - part.range.start;
-            let at = NonNull::new(mapping.base().wrapping_add(to_usize(part.range.start)?)).unwrap_or(start);
+            let at = NonNull::new(mapping.base().wrapping_add(index(part.range.start))).unwrap_or(start);
             // SAFETY: inside the reservation made just above.
             unsafe { mem::map_over(at, size, file.as_fd(), file_off + part.range.start, part.writable) }?;
         }
@@ -129,7 +130,7 @@ impl Mapping {
     pub(crate) fn prefault(&self, range: Range<u64>, writable: bool) -> Result<()> {
         let advice = if writable { Advice::PopulateWrite } else { Advice::PopulateRead };
         let threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
-        let step = (range.end - range.start).div_ceil(threads).next_multiple_of(2 * crate::units::MIB);
+        let step = (range.end - range.start).div_ceil(threads).next_multiple_of(2 * MIB);
         std::thread::scope(|scope| {
             let mut workers = Vec::new();
             let mut start = range.start;
@@ -187,7 +188,7 @@ impl Mapping {
 
     fn at(&self, off: u64) -> NonNull<u8> {
         assert!(off <= self.len, "offset {off:#x} is outside the window");
-        NonNull::new(self.base().wrapping_add(off as usize)).unwrap_or(self.base)
+        NonNull::new(self.base().wrapping_add(index(off))).unwrap_or(self.base)
     }
 }
 
@@ -203,11 +204,6 @@ impl Drop for Mapping {
             log::error!("leaving a window mapped: {e}");
         }
     }
-}
-
-fn to_usize(value: u64) -> Result<usize> {
-    usize::try_from(value)
-        .map_err(|_| Error::new(ErrorKind::Unsupported, format!("{value} bytes need a 64-bit machine")))
 }
 
 /// Adds what is in the way, and what to do.

@@ -149,10 +149,6 @@ impl Member {
         self.slot
     }
 
-    pub(crate) fn epoch(&self) -> u32 {
-        self.epoch
-    }
-
     /// One of this member's statistics lines.
     pub(crate) fn shard(&self, shard: u64) -> &[Word] {
         stat_line(&self.space, self.node, self.slot.into(), shard)

@@ -17,15 +17,15 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::units::{KIB, MIB, TIB, format_size};
 
 /// The unit of sharing between nodes, and the alignment of every extent, in bytes.
-pub const LINE_BYTES: u64 = 128;
+pub(crate) const LINE_BYTES: u64 = 128;
 /// The smallest extent, in bytes.
-pub const GRANULE_BYTES: u64 = LINE_BYTES;
+pub(crate) const GRANULE_BYTES: u64 = LINE_BYTES;
 /// The unit in which the region's memory is handed to processes, in bytes.
-pub const CHUNK_BYTES: u64 = 16 * KIB;
+pub(crate) const CHUNK_BYTES: u64 = 16 * KIB;
 /// Alignment of the zones, in bytes.
-pub const ZONE_BYTES: u64 = 2 * MIB;
+pub(crate) const ZONE_BYTES: u64 = 2 * MIB;
 /// One slot of address space: the most a region can be, in bytes.
-pub const SLOT_BYTES: u64 = TIB;
+pub(crate) const SLOT_BYTES: u64 = TIB;
 
 pub(crate) const CONTROL_OFF: u64 = 4 * KIB;
 pub(crate) const CATALOG_OFF: u64 = 64 * KIB;
@@ -45,24 +45,24 @@ const NAMES_MAX: u64 = 1 << 28;
 
 /// What a region is created with; the rest of the layout follows from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shape {
+pub(crate) struct Shape {
     /// Bytes in use at creation, metadata included.
-    pub size_bytes: u64,
+    pub(crate) size_bytes: u64,
     /// Bytes the region may grow to.
-    pub max_bytes: u64,
+    pub(crate) max_bytes: u64,
     /// Most nodes.
-    pub nodes: u64,
+    pub(crate) nodes: u64,
     /// Most processes a node.
-    pub members: u64,
+    pub(crate) members: u64,
     /// Most leases a node.
-    pub leases: u64,
+    pub(crate) leases: u64,
     /// Most names in the catalog.
-    pub names: u64,
+    pub(crate) names: u64,
 }
 
 /// Offsets of the zones and tables, in bytes from the region's start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Layout {
+pub(crate) struct Layout {
     pub(crate) shape: Shape,
     pub(crate) catalog_slots: u64,
     pub(crate) bitmap_off: u64,
@@ -86,7 +86,7 @@ impl Layout {
     /// # Errors
     /// [`ErrorKind::BadSize`] when a size is not a multiple of 2 MiB, does not hold the metadata, or
     /// exceeds a slot; [`ErrorKind::InvalidArgument`] for a count out of range.
-    pub fn new(shape: Shape) -> Result<Self> {
+    pub(crate) fn new(shape: Shape) -> Result<Self> {
         let Shape { size_bytes, max_bytes, nodes, members, leases, names } = shape;
         for (what, value, most) in [
             ("nodes", nodes, NODES_MAX),

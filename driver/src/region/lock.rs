@@ -35,7 +35,7 @@ pub(crate) struct Guard<'a> {
 /// Takes the lock in `word` for `me` before `deadline`.
 pub(crate) fn lock<'a>(word: &'a Word, me: &dyn Holder, deadline: Instant) -> Result<Guard<'a>> {
     let (slot, epoch) = me.identity();
-    let mine = u64::from(epoch) << 32 | u64::from(slot) + 1;
+    let mine = u64::from(epoch) << 32 | (u64::from(slot) + 1);
     if word.replace(0, mine) {
         return Ok(Guard { word, recovered: false });
     }

@@ -13,7 +13,5 @@ pub(crate) mod space;
 pub(crate) mod superblock;
 pub(crate) mod word;
 
-pub use layout::{CHUNK_BYTES, GRANULE_BYTES, LINE_BYTES, SLOT_BYTES, Shape};
-pub use superblock::{HugePages, LAYOUT_VERSION};
 #[cfg(feature = "crash-points")]
 pub use word::crash;

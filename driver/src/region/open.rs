@@ -19,7 +19,7 @@ use crate::uri::{Sort, Uri};
 pub(crate) struct Opened {
     pub(crate) superblock: Superblock,
     pub(crate) space: Arc<Space>,
-    pub(crate) device: Box<dyn Device>,
+    pub(crate) device: Arc<dyn Device>,
     pub(crate) node: u64,
     /// This process may store to the owner's zones: it runs on the owner node and asked for `rw`.
     pub(crate) writable: bool,
@@ -273,7 +273,7 @@ fn map(device: &dyn Device, superblock: &Superblock, layout: &Layout, writable: 
 }
 
 fn finish(
-    device: Box<dyn Device>,
+    device: Arc<dyn Device>,
     superblock: Superblock,
     layout: Layout,
     mapping: Mapping,
@@ -281,7 +281,7 @@ fn finish(
     writable: bool,
 ) -> Opened {
     let role = if node == superblock.owner_node { Role::Owner } else { Role::Borrower };
-    let coherence = Coherence::new(&*device, role);
+    let coherence = Coherence::new(device.clone(), role);
     let space = Arc::new(Space::new(Arc::new(mapping), layout, coherence));
     Opened { superblock, space, device, node, writable }
 }

@@ -12,6 +12,7 @@ use super::word::{Byte, Word};
 use crate::coherence::Coherence;
 use crate::error::{Error, ErrorKind, Result};
 use crate::map::Mapping;
+use crate::units::index;
 
 /// The owner node's control lines, one purpose a line.
 #[derive(Clone, Copy, Debug)]
@@ -71,7 +72,7 @@ impl Space {
     #[inline]
     pub(crate) fn ptr(&self, off: u64) -> *mut u8 {
         debug_assert!(off <= self.mapping.len_bytes());
-        self.mapping.base().wrapping_add(off as usize)
+        self.mapping.base().wrapping_add(index(off))
     }
 
     /// The offset of an address, if it lies in the region's data zone as it is now.
@@ -109,9 +110,10 @@ impl Space {
     #[inline]
     pub(crate) fn words(&self, off: u64, count: u64) -> &[Word] {
         assert!(off.is_multiple_of(8) && off + count * 8 <= self.mapping.len_bytes(), "metadata offset {off:#x}");
+        #[expect(clippy::cast_ptr_alignment, reason = "asserted: the base is aligned to 1 TiB, the offset to 8")]
         // SAFETY: inside the mapping, which `self` keeps alive; aligned; a Word is an atomic, so that
         // others changing it at any time is what its type says.
-        unsafe { std::slice::from_raw_parts(self.ptr(off).cast_const().cast::<Word>(), count as usize) }
+        unsafe { std::slice::from_raw_parts(self.ptr(off).cast_const().cast::<Word>(), index(count)) }
     }
 
     /// `count` metadata bytes from `off` on; see [`Space::words`].
@@ -119,7 +121,7 @@ impl Space {
     pub(crate) fn bytes(&self, off: u64, count: u64) -> &[Byte] {
         assert!(off + count <= self.mapping.len_bytes(), "metadata offset {off:#x}");
         // SAFETY: as in `words`.
-        unsafe { std::slice::from_raw_parts(self.ptr(off).cast_const().cast::<Byte>(), count as usize) }
+        unsafe { std::slice::from_raw_parts(self.ptr(off).cast_const().cast::<Byte>(), index(count)) }
     }
 
     /// Fails once the memory behind the region is known to be gone.

@@ -11,7 +11,7 @@ use super::layout::{Layout, SLOT_BYTES, Shape};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Version of the layout this build writes and reads.
-pub const LAYOUT_VERSION: u32 = 1;
+pub(crate) const LAYOUT_VERSION: u32 = 1;
 /// Bytes of a superblock.
 pub(crate) const SUPERBLOCK_BYTES: usize = 512;
 
@@ -23,7 +23,7 @@ const KNOWN_INCOMPATIBLE: u64 = 0;
 /// Page sizes a region can ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
-pub enum HugePages {
+pub(crate) enum HugePages {
     /// The system's ordinary pages.
     None = 0,
     /// Transparent huge pages where the kernel finds them.

@@ -16,6 +16,7 @@ use super::schema::Schema;
 use super::shape::RawBuffer;
 use super::tables::{HIDDEN, Tables};
 use crate::error::{Error, ErrorKind, Result};
+use crate::units::index;
 
 /// Collects the places of a table's buffers.
 pub(super) struct Placement<'a> {
@@ -140,7 +141,7 @@ impl<'a> Placement<'a> {
         let off = self.home.heap()?.alloc(buffer.len_bytes, buffer.align_bytes.into())?;
         self.placed.copied.push(off);
         let to = self.home.space.ptr(off);
-        let len = usize::try_from(buffer.len_bytes).unwrap_or(usize::MAX);
+        let len = index(buffer.len_bytes);
         // SAFETY: the producer's buffer has that many bytes, by the contract of `measure`; the extent is new.
         unsafe { std::ptr::copy_nonoverlapping(buffer.ptr, to, len) };
         self.placed.extents.push(off);

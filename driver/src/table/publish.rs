@@ -18,6 +18,7 @@ use super::tables::{HIDDEN, Tables};
 use crate::error::{Error, ErrorKind, Result};
 use crate::region::layout::GRANULE_BYTES;
 use crate::region::space::Control;
+use crate::units::index;
 
 /// How to publish.
 #[derive(Clone, Copy, Debug, Default)]
@@ -114,9 +115,8 @@ impl Tables {
         let len = draft.encoded_len(extents.len() + 1)? as u64;
         let mut fresh = Fresh::new(self, len)?;
         fresh.extents = [extents, &[fresh.at.off]].concat();
-        let room = usize::try_from(len).unwrap_or(usize::MAX);
-        // SAFETY: an extent of at least `len` bytes that nobody else knows yet; plain bytes.
-        let bytes = unsafe { std::slice::from_raw_parts_mut(self.space.ptr(fresh.at.off), room) };
+                // SAFETY: an extent of at least `len` bytes that nobody else knows yet; plain bytes.
+        let bytes = unsafe { std::slice::from_raw_parts_mut(self.space.ptr(fresh.at.off), index(len)) };
         draft.encode_into(bytes, &fresh.extents, 0, 0)?;
         self.space.coherence().release([(self.space.ptr(fresh.at.off).cast_const(), len)]);
         Ok(fresh)

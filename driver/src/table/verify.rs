@@ -11,6 +11,7 @@ use super::tables::{HIDDEN, Tables};
 use crate::error::Result;
 use crate::region::layout::GRANULE_BYTES;
 use crate::region::space::Control;
+use crate::units::index;
 
 /// What verifying found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -119,7 +120,7 @@ impl Tables {
             }
         }
         for off in counts.keys() {
-            let granule = usize::try_from((off - layout.data_off) / GRANULE_BYTES).unwrap_or(usize::MAX);
+            let granule = index((off - layout.data_off) / GRANULE_BYTES);
             if bytes.get(granule).is_none_or(|byte| byte.load() & COUNT == 0) {
                 problems.push(format!("the extent at {off:#x} is listed by a table and has no reference"));
             }

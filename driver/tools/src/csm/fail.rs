@@ -37,7 +37,8 @@ pub(crate) fn arrow(what: impl Display, e: ArrowError, kind: ErrorKind) -> Error
 /// The error's words without arrow-rs's name for its kind, nor what it quotes of the row.
 fn plain(e: &ArrowError) -> String {
     let text = e.to_string();
-    let text = text.split_once(" error: ").filter(|(kind, _)| !kind.contains(' ')).map_or(&*text, |(_, rest)| rest);
+    let text =
+        text.split_once(" error: ").filter(|(kind, _)| !kind.contains(' ')).map_or(&*text, |(_, rest)| rest);
     let text = text.split(". Row data:").next().unwrap_or(text);
     let cause = e.source().map(|cause| cause.to_string()).filter(|cause| !text.contains(cause));
     cause.map_or_else(|| text.to_owned(), |cause| format!("{text}: {cause}"))
@@ -47,7 +48,10 @@ fn plain(e: &ArrowError) -> String {
 pub(crate) fn fault(payload: &(dyn Any + Send)) -> Error {
     let text = payload.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("no message");
-    Error::new(ErrorKind::Internal, format!("a fault inside csm ({text}); nothing was published; please report it"))
+    Error::new(
+        ErrorKind::Internal,
+        format!("a fault inside csm ({text}); nothing was published; please report it"),
+    )
 }
 
 /// The text with what would end or disturb the line written out.

@@ -19,7 +19,13 @@ use clap::{CommandFactory, Parser};
 
 /// Tables in cluster shared memory: Apache Arrow data that every process reads in place.
 #[derive(Parser)]
-#[command(name = "csm", version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
+#[command(
+    name = "csm",
+    version,
+    max_term_width = 100,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
 struct Line {
     #[command(subcommand)]
     command: cmd::Command,
@@ -32,7 +38,8 @@ fn main() -> ExitCode {
     };
     // A fault in what reads foreign files must not look worse than any other error.
     panic::set_hook(Box::new(|_| ()));
-    let done = panic::catch_unwind(|| line.command.run()).unwrap_or_else(|fault| Err(fail::fault(fault.as_ref())));
+    let done =
+        panic::catch_unwind(|| line.command.run()).unwrap_or_else(|fault| Err(fail::fault(fault.as_ref())));
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) if e.errno() == libc::EPIPE => ExitCode::SUCCESS,

@@ -79,7 +79,9 @@ impl Trouble {
             && e.kind() != io::ErrorKind::Interrupted
         {
             let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
-            first.get_or_insert_with(|| e.raw_os_error().map_or(e.kind().into(), io::Error::from_raw_os_error));
+            first.get_or_insert_with(|| {
+                e.raw_os_error().map_or(e.kind().into(), io::Error::from_raw_os_error)
+            });
         }
         done
     }

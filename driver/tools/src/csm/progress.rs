@@ -9,7 +9,8 @@ impl Progress {
     pub(crate) fn new(what: &str, total_bytes: u64) -> Self {
         // Hides itself where standard error is no terminal.
         let bar = ProgressBar::new(total_bytes);
-        let style = "{msg} [{bar:30}] {percent:>3}% of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left";
+        let style =
+            "{msg} [{bar:30}] {percent:>3}% of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left";
         if let Ok(style) = ProgressStyle::with_template(style) {
             bar.set_style(style.progress_chars("=> "));
         }

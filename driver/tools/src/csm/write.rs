@@ -59,7 +59,7 @@ pub(crate) struct Sink {
 
 enum Writer {
     Table(Output, SchemaRef, Vec<RecordBatch>),
-    Csv(arrow_csv::Writer<Output>),
+    Csv(Box<arrow_csv::Writer<Output>>),
     Json(JsonWriter<Output, LineDelimited>),
     File(Box<FileWriter<Output>>),
     Stream(Box<StreamWriter<Output>>),
@@ -75,10 +75,12 @@ impl Sink {
             Format::Csv => {
                 let mut writer = arrow_csv::Writer::new(out);
                 // The header comes with the first batch, so a table without rows gets one here.
-                writer.write(&RecordBatch::new_empty(schema.clone())).map(|()| Writer::Csv(writer))
+                writer.write(&RecordBatch::new_empty(schema.clone())).map(|()| Writer::Csv(Box::new(writer)))
             }
             Format::Json => Ok(Writer::Json(JsonBuilder::new().with_explicit_nulls(true).build(out))),
-            Format::Arrow if stream => StreamWriter::try_new(out, schema).map(|w| Writer::Stream(Box::new(w))),
+            Format::Arrow if stream => {
+                StreamWriter::try_new(out, schema).map(|w| Writer::Stream(Box::new(w)))
+            }
             Format::Arrow => FileWriter::try_new(out, schema).map(|w| Writer::File(Box::new(w))),
             Format::Parquet => {
                 let snappy = WriterProperties::builder().set_compression(Compression::SNAPPY).build();

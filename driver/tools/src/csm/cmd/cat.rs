@@ -51,7 +51,8 @@ impl Cat {
         let schema = table.arrow_schema()?;
         let reader = table.reader()?;
 
-        let stream = self.output.as_ref().is_none_or(|path| path.extension().is_some_and(|suffix| suffix == "arrows"));
+        let stream =
+            self.output.as_ref().is_none_or(|path| path.extension().is_some_and(|suffix| suffix == "arrows"));
         let out = Output::create(self.output.as_deref())?;
         let people = format == Format::Table;
         let mut left = self.limit.unwrap_or(if people { TABLE_ROWS } else { u64::MAX });
@@ -61,7 +62,8 @@ impl Cat {
             if left == 0 {
                 break;
             }
-            let batch = batch.map_err(|e| fail::arrow(format_args!("table {:?}", self.name), e, ErrorKind::BadArrow))?;
+            let batch = batch
+                .map_err(|e| fail::arrow(format_args!("table {:?}", self.name), e, ErrorKind::BadArrow))?;
             let rows = usize::try_from(left).unwrap_or(usize::MAX).min(batch.num_rows());
             sink.write(&batch.slice(0, rows))?;
             left -= rows as u64;

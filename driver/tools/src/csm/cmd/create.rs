@@ -28,7 +28,7 @@ impl Create {
             "created {}: base {:#x}, slot {}, size {}{max}",
             info.label,
             info.base,
-            info.slot,
+            super::slot(&info),
             format_size(info.size_bytes)
         ))?;
         out.finish()

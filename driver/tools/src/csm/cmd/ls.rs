@@ -39,7 +39,11 @@ impl Ls {
                     ]
                 })
                 .collect();
-            columns::print(&mut out, ["NAME", "ROWS>", "COLUMNS>", "BATCHES>", "DATA>", "GENERATION>"], &rows)?;
+            columns::print(
+                &mut out,
+                ["NAME", "ROWS>", "COLUMNS>", "BATCHES>", "DATA>", "GENERATION>"],
+                &rows,
+            )?;
         }
         out.finish()
     }

@@ -56,7 +56,9 @@ impl Put {
         for batch in source.batches {
             let batch = batch?;
             let copied = copier.copy_in(&batch);
-            batches.push(copied.map_err(|e| e.context(format_args!("file {:?}, after {rows} rows", self.file)))?);
+            batches.push(
+                copied.map_err(|e| e.context(format_args!("file {:?}, after {rows} rows", self.file)))?,
+            );
             rows += batch.num_rows();
             progress.at(source.position.load(Ordering::Relaxed));
         }

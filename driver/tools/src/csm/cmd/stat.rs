@@ -24,7 +24,8 @@ impl Stat {
         let region = self.at.open()?;
         let (info, stats, leases) = (region.info()?, region.stats()?, region.leases()?);
         let mut members = region.members()?;
-        let own = |member: &&MemberInfo| member.node == info.node && member.pid == u64::from(std::process::id());
+        let own =
+            |member: &&MemberInfo| member.node == info.node && member.pid == u64::from(std::process::id());
         // Process ids may repeat across PID namespaces; this process came last.
         let own_since = members.iter().filter(own).map(|member| member.since_unix_ns).max();
         members.retain(|member| !own(&member) || Some(member.since_unix_ns) != own_since);
@@ -49,7 +50,7 @@ fn space_json(info: &RegionInfo, stats: &RegionStats) -> Value {
         "layout_version": info.layout_version,
         "created": time(info.created_unix_ns),
         "base": format!("{:#x}", info.base),
-        "slot": info.slot,
+        "slot": super::slot(info),
         "owner_node": info.owner_node,
         "size_bytes": stats.size_bytes,
         "max_bytes": info.max_bytes,
@@ -99,8 +100,17 @@ fn print(
 ) -> Result<()> {
     let size = format_size;
     out.line(format_args!("region   {}, uuid {}", info.label, info.uuid))?;
-    out.line(format_args!("created  {}, layout version {}", time(info.created_unix_ns), info.layout_version))?;
-    out.line(format_args!("address  {:#x}, slot {}, owned by node {}", info.base, info.slot, info.owner_node))?;
+    out.line(format_args!(
+        "created  {}, layout version {}",
+        time(info.created_unix_ns),
+        info.layout_version
+    ))?;
+    out.line(format_args!(
+        "address  {:#x}, slot {}, owned by node {}",
+        info.base,
+        super::slot(info),
+        info.owner_node
+    ))?;
     out.line(format_args!(
         "size     {} of at most {}: {} metadata, {} data",
         size(stats.size_bytes),
@@ -140,7 +150,15 @@ fn print(
     let rows = leases.iter().map(|l| {
         let state = if l.retired { "removed or replaced" } else { "" };
         let table = l.table.escape_debug().to_string();
-        [String::new(), l.node.to_string(), l.pid.to_string(), time(l.since_unix_ns), table, state.into(), dead(l.alive)]
+        [
+            String::new(),
+            l.node.to_string(),
+            l.pid.to_string(),
+            time(l.since_unix_ns),
+            table,
+            state.into(),
+            dead(l.alive),
+        ]
     });
     if !leases.is_empty() {
         let header = ["       ", "NODE>", "PID>", "SINCE", "TABLE", "", ""];

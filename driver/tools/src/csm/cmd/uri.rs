@@ -25,7 +25,8 @@ pub(crate) fn option_table() -> String {
         "A region is named SCHEME:NAME[?OPTION=VALUE[&OPTION=VALUE]...], as in 'shm:trades?size=1G&slot=3'.\n\
          Names and values are percent-encoded. Sizes take K, M, G and T.\n",
     );
-    let width = |column: fn(&(&str, Sort, &str, &str)) -> usize| OPTIONS.iter().map(column).max().unwrap_or(0);
+    let width =
+        |column: fn(&(&str, Sort, &str, &str)) -> usize| OPTIONS.iter().map(column).max().unwrap_or(0);
     let (names, defaults) = (width(|option| option.0.len()), width(|option| option.2.len()));
     for (sort, title) in [
         (Sort::Checked, "Shape a new region; checked, if given, when it is opened:"),

@@ -35,5 +35,6 @@ fn duration(text: &str) -> std::result::Result<Duration, String> {
     let ms = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit_ms));
     // A century, so that adding it to a clock cannot overflow.
     let longest = Duration::from_secs(3_155_760_000);
-    ms.map(|ms| Duration::from_millis(ms).min(longest)).ok_or_else(|| "write a whole number with s or ms, as in 10s".into())
+    ms.map(|ms| Duration::from_millis(ms).min(longest))
+        .ok_or_else(|| "write a whole number with s or ms, as in 10s".into())
 }

@@ -53,8 +53,9 @@ pub(super) fn open(path: &Path, mut input: Counted, options: &CsvOptions) -> Res
     let mut format = Format::default().with_header(!options.no_header).with_delimiter(delimiter);
     if !options.null.is_empty() {
         let words: Vec<_> = options.null.iter().map(|word| regex::escape(word)).collect();
-        let null = Regex::new(&format!("^(|{})$", words.join("|")))
-            .map_err(|e| csm::Error::new(ErrorKind::InvalidArgument, format!("--null: {e}; use fewer words")))?;
+        let null = Regex::new(&format!("^(|{})$", words.join("|"))).map_err(|e| {
+            csm::Error::new(ErrorKind::InvalidArgument, format!("--null: {e}; use fewer words"))
+        })?;
         format = format.with_null_regex(null);
     }
 
@@ -118,7 +119,11 @@ impl Damage {
     /// The first row of another width than the first one: its line, its fields, and theirs. arrow-rs counts
     /// rows, not lines, so the file is read again.
     fn first_odd_row(&self) -> Option<(u64, usize, usize)> {
-        let reader = csv::ReaderBuilder::new().delimiter(self.delimiter).flexible(true).has_headers(false).from_path(&self.path);
+        let reader = csv::ReaderBuilder::new()
+            .delimiter(self.delimiter)
+            .flexible(true)
+            .has_headers(false)
+            .from_path(&self.path);
         let mut records = reader.ok()?.into_byte_records();
         let expected = records.next()?.ok()?.len();
         let odd = records.map_while(|record| record.ok()).find(|record| record.len() != expected)?;

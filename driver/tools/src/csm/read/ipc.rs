@@ -24,7 +24,7 @@ pub(super) fn open(path: &Path, input: Counted, is_file: bool) -> Result<Opened>
 }
 
 fn opened(
-    reader: impl RecordBatchReader + Iterator<Item = std::result::Result<RecordBatch, ArrowError>> + 'static,
+    reader: impl RecordBatchReader<Item = std::result::Result<RecordBatch, ArrowError>> + 'static,
     broken: impl Fn(ArrowError) -> csm::Error + 'static,
 ) -> Opened {
     (reader.schema(), Box::new(reader.map(move |batch| batch.map_err(&broken))))

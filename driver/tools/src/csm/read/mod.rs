@@ -60,7 +60,10 @@ pub(crate) fn open(path: &Path, format: Option<Format>, csv: &CsvOptions) -> Res
         (None, Some(format), _) => (format, "its name says"),
         (None, None, Some(format)) => (format, "it seems"),
         (None, None, None) => {
-            return Err(fail::bad_file(path, "its name does not tell its format; say --format csv, parquet or arrow"));
+            return Err(fail::bad_file(
+                path,
+                "its name does not tell its format; say --format csv, parquet or arrow",
+            ));
         }
     };
     let fits = match format {
@@ -70,7 +73,10 @@ pub(crate) fn open(path: &Path, format: Option<Format>, csv: &CsvOptions) -> Res
     if !fits {
         let is = content.describe();
         let todo = content.todo(format);
-        return Err(fail::bad_file(path, format_args!("{said_by} {}, but it is {is}; {todo}", format.describe())));
+        return Err(fail::bad_file(
+            path,
+            format_args!("{said_by} {}, but it is {is}; {todo}", format.describe()),
+        ));
     }
     let position = Arc::new(AtomicU64::new(0));
     let input = Counted { file, position: position.clone() };

@@ -16,7 +16,10 @@ pub(super) fn open(path: &Path, file: File, total_bytes: u64, position: Arc<Atom
     let broken = |e: &ParquetError| {
         let text = e.to_string();
         let text = text.strip_prefix("Parquet error: ").unwrap_or(&text);
-        fail::bad_file(path, format_args!("not a whole Parquet file: {text}; it was cut short or damaged, copy it again"))
+        fail::bad_file(
+            path,
+            format_args!("not a whole Parquet file: {text}; it was cut short or damaged, copy it again"),
+        )
     };
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| broken(&e))?;
     let groups = builder.metadata().row_groups();
