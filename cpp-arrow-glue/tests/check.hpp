@@ -106,22 +106,58 @@ class ScratchRegion {
   std::string name_;
 };
 
-// The address of every buffer that has bytes, in order: the table's columns, chunks, children and
-// dictionaries.
-inline void AddAddresses(const arrow::ArrayData& data, std::vector<const void*>* addresses) {
+// A file that is gone after the test.
+class ScratchFile {
+ public:
+  ScratchFile() {
+    const int fd = mkstemp(path_.data());
+    if (fd < 0) Fail(__FILE__, __LINE__, "mkstemp " + path_);
+    close(fd);
+  }
+  ~ScratchFile() { unlink(path_.c_str()); }
+  ScratchFile(const ScratchFile&) = delete;
+  ScratchFile& operator=(const ScratchFile&) = delete;
+
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_ = "/tmp/csm-cpp-test-XXXXXX";
+};
+
+// The address of every buffer that has bytes, else 0, in order: columns, chunks, children and
+// dictionaries. Chunks without rows are left out, as Arrow's TableBatchReader does.
+using Addresses = std::vector<uintptr_t>;
+
+inline void AddAddresses(const arrow::ArrayData& data, Addresses* addresses) {
   for (const auto& buffer : data.buffers) {
-    addresses->push_back(buffer != nullptr && buffer->size() > 0 ? buffer->data() : nullptr);
+    addresses->push_back(buffer != nullptr && buffer->size() > 0 ? reinterpret_cast<uintptr_t>(buffer->data()) : 0);
   }
   for (const auto& child : data.child_data) AddAddresses(*child, addresses);
   if (data.dictionary != nullptr) AddAddresses(*data.dictionary, addresses);
 }
 
-inline std::vector<const void*> AddressesOf(const arrow::Table& table) {
-  std::vector<const void*> addresses;
+inline Addresses AddressesOf(const arrow::Table& table) {
+  Addresses addresses;
   for (const auto& column : table.columns()) {
-    for (const auto& chunk : column->chunks()) AddAddresses(*chunk->data(), &addresses);
+    for (const auto& chunk : column->chunks()) {
+      if (chunk->length() > 0) AddAddresses(*chunk->data(), &addresses);
+    }
   }
   return addresses;
+}
+
+// How many buffers of `table` lie where `original` has them. Fails if any lies elsewhere; one that nobody
+// needs (a bitmap without nulls) may be missing.
+inline size_t CountInPlace(const arrow::Table& table, const Addresses& original) {
+  const Addresses addresses = AddressesOf(table);
+  CHECK_EQ(addresses.size(), original.size());
+  size_t in_place = 0;
+  for (size_t i = 0; i < addresses.size(); ++i) {
+    if (addresses[i] == 0) continue;
+    CHECK_EQ(addresses[i], original[i]);
+    ++in_place;
+  }
+  return in_place;
 }
 
 }  // namespace test

@@ -44,7 +44,9 @@ impl Region {
         if let Some(at) = batches.iter().position(|batch| !schema.contains(batch.schema_ref())) {
             return Err(Error::new(
                 ErrorKind::BadArrow,
-                format!("table {name:?}: batch {at} has another schema than the table; publish batches of one schema"),
+                format!(
+                    "table {name:?}: batch {at} has another schema than the table; publish batches of one schema"
+                ),
             ));
         }
         let c_schema = FFI_ArrowSchema::try_from(schema.as_ref()).map_err(|e| bad_arrow(name, &e))?;

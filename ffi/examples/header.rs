@@ -12,15 +12,25 @@ use quote::{format_ident, quote};
 use syn::{Item, ItemEnum, ItemFn, ReturnType, Type, parse_quote};
 
 /// The files with exported things, in the order of the header.
-const FILES: [&str; 10] =
-    ["error", "log_callback", "version", "ctx", "region", "heap", "publish", "table", "catalog", "members"];
-const LAST: &str = "leases";
+const FILES: &[&str] = &[
+    "error",
+    "version",
+    "log_callback",
+    "ctx",
+    "region",
+    "heap",
+    "publish",
+    "table",
+    "catalog",
+    "members",
+    "leases",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let parse = |path: &str| -> Result<_, Box<dyn Error>> { Ok(syn::parse_file(&fs::read_to_string(root.join(path))?)?) };
     let mut items = Vec::new();
-    for file in FILES.iter().chain([&LAST]) {
+    for file in FILES {
         for item in parse(&format!("src/{file}.rs"))?.items {
             match item {
                 Item::Macro(m) if m.mac.path.is_ident("export") => {

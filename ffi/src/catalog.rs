@@ -23,7 +23,7 @@ impl Handle for csm_catalog_t {
 }
 
 export! {
-    /// Reads which tables are published, in no order. Later changes do not show.
+    /// Reads which tables are published, in the order of their names. Later changes do not show.
     ///
     /// Free it with `csm_catalog_free`. Thread-safe. Errors: `CSM_E_CLOSED`, `CSM_E_CORRUPT`.
     pub fn csm_catalog_read(region: *const csm_region_t, catalog: *mut *mut csm_catalog_t) -> Result {

@@ -42,7 +42,8 @@ pub(crate) unsafe fn report(e: &Error, error: *mut csm_error_t) -> csm_status_t 
         return status;
     }
     // SAFETY: the caller's contract.
-    let there = unsafe { (*error).struct_size }.min(size_of::<csm_error_t>() as u64) as usize;
+    let struct_size = usize::try_from(unsafe { (*error).struct_size }).unwrap_or(usize::MAX);
+    let there = struct_size.min(size_of::<csm_error_t>());
     let Some(room) = there.checked_sub(offset_of!(csm_error_t, message)) else { return status };
     let text = e.message().as_bytes();
     let len = cut(e.message(), room.saturating_sub(1));
@@ -70,7 +71,7 @@ pub(crate) fn chars<const N: usize>(text: &str) -> [c_char; N] {
     let mut field = [0; N];
     let len = cut(text, N - 1);
     for (to, from) in field.iter_mut().zip(&text.as_bytes()[..len]) {
-        *to = *from as c_char;
+        *to = c_char::from_ne_bytes([*from]);
     }
     field
 }

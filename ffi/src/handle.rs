@@ -14,6 +14,8 @@
 //! Everything here is lock-free because a fork may catch any thread anywhere. A child finds the parent's
 //! handles forked, leaves their slots alone, and can open regions of its own.
 
+#![expect(clippy::cast_possible_truncation, reason = "words are cut into the fields they are made of")]
+
 use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
 use std::ptr;

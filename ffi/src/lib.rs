@@ -11,19 +11,18 @@
 
 #[macro_use]
 mod boundary;
-mod error;
-mod fork;
-mod handle;
-mod log_callback;
-mod options;
-mod snapshot;
-
 pub mod catalog;
 pub mod ctx;
+pub mod error;
+mod fork;
+mod handle;
 pub mod heap;
 pub mod leases;
+pub mod log_callback;
 pub mod members;
+mod options;
 pub mod publish;
 pub mod region;
+mod snapshot;
 pub mod table;
 pub mod version;

@@ -45,7 +45,7 @@ fn struct_size<T: CStruct>(arg: &Arg<*const T>) -> Result<usize> {
         let why = format_args!("its struct_size is {struct_size}; set it to sizeof({name}), which is {}", size_of::<T>());
         return Err(arg.invalid(why));
     }
-    Ok(struct_size as usize)
+    Ok(usize::try_from(struct_size).unwrap_or(usize::MAX))
 }
 
 impl<T: CStruct> Arg<*const T> {

@@ -17,7 +17,8 @@ pub struct csm_publish_options_t {
     pub struct_size: u64,
     /// 1: a table of that name is replaced; who reads the old one keeps it. 0: it is `CSM_E_NAME_TAKEN`.
     pub replace: u32,
-    /// 1: this process cannot write the table's pages any more, which holds for whatever else lies in them.
+    /// 1: this process can store no more to the pages that lie wholly inside the table's buffers: a store
+    /// there is a SIGSEGV.
     pub seal: u32,
 }
 

@@ -4,7 +4,6 @@ use std::ffi::{c_char, c_void};
 
 use csm::{ErrorKind, Region};
 
-use crate::boundary::Arg;
 use crate::ctx::csm_ctx_t;
 use crate::error::chars;
 use crate::handle::{Handle, Handles, open};
@@ -64,8 +63,8 @@ pub struct csm_region_info_t {
     pub label: [c_char; 640],
 }
 
-/// How full a region is, and what was done in it. Bytes are those of extents, which are a little larger
-/// than what was asked for.
+/// How full a region is, and what this process did in it. Bytes are those of extents, which are a little
+/// larger than what was asked for.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct csm_region_stats_t {
@@ -75,11 +74,11 @@ pub struct csm_region_stats_t {
     pub size_bytes: u64,
     /// Of its bytes, those for data.
     pub data_bytes: u64,
-    /// Of the data bytes, those in use.
+    /// Of the data bytes, those in use by any process or table.
     pub live_bytes: u64,
     /// Of the data bytes, those that are free.
     pub free_bytes: u64,
-    /// The largest free piece.
+    /// The largest allocation that would succeed.
     pub largest_free_bytes: u64,
     /// Bytes of published extents that no process holds any more.
     pub region_owned_bytes: u64,
@@ -144,9 +143,9 @@ export! {
         ctx.with(|ctx| ctx.context())?.destroy(uri)
     }
 
-    /// Ends the handle. What this process allocated and did not publish is freed once the region's last
-    /// handle in the process is closed, and the region is left when besides no table and no array that was
-    /// read from it is left; so arrays may outlive the handle, and pointers from `csm_heap_alloc` may not.
+    /// Ends the handle. The process leaves the region when it has closed every handle of it and of its tables
+    /// and released every array that was read from it; until then those stay valid. On leaving, what the
+    /// process allocated and did not publish is freed.
     ///
     /// Thread-safe: calls that are under way end first, later ones answer `CSM_E_CLOSED`.
     /// Errors: `CSM_E_CLOSED`.
@@ -172,7 +171,7 @@ export! {
         let info = region.object()?.info()?;
         room.fill(&csm_region_info_t {
             struct_size: 0,
-            base: std::ptr::without_provenance_mut(info.base as usize),
+            base: std::ptr::with_exposed_provenance_mut(usize::try_from(info.base).unwrap_or(0)),
             size_bytes: info.size_bytes,
             max_bytes: info.max_bytes,
             data_bytes: info.data_bytes,

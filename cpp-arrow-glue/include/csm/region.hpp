@@ -23,7 +23,7 @@ class Lease;
 struct PublishOptions {
   // A table of that name gives way; who holds it keeps it. Otherwise that is AlreadyExists.
   bool replace = false;
-  // Publishing turns the pages that hold nothing but this table read-only for this process.
+  // This process cannot write the table's pages any more, nor whatever else lies in them.
   bool seal = false;
 };
 
@@ -37,9 +37,14 @@ using RegionInfo = csm_region_info_t;
 using RegionStats = csm_region_stats_t;
 using TableInfo = csm_table_info_t;
 
+struct VerifyReport {
+  uint64_t problems = 0;           // faults in the region's structures
+  std::vector<std::string> lines;  // "problem: ..." for each; "reaped: ..." for what the dead had left
+};
+
 class Region : public std::enable_shared_from_this<Region> {
  public:
-  // Options of the URI, e.g. "shm:flights?size=1G", are those of libcsm. Without a context: the default one.
+  // The options of a URI, e.g. "shm:flights?size=1G", are libcsm's.
   static arrow::Result<std::shared_ptr<Region>> Create(const std::string& uri,
                                                        std::shared_ptr<Context> context = nullptr) {
     return Connect(csm_region_create, uri, std::move(context));
@@ -97,8 +102,8 @@ class Region : public std::enable_shared_from_this<Region> {
   arrow::Result<RegionInfo> Info() const;
   arrow::Result<RegionStats> Stats() const;
   arrow::Status Grow(uint64_t size_bytes);
-  // Checks every structure of the region, and says what is wrong, a line each.
-  arrow::Result<std::vector<std::string>> Verify() const;
+  // Checks every structure of the region, and clears up after processes that died.
+  arrow::Result<VerifyReport> Verify() const;
 
   csm_region_t* handle() const { return handle_; }
 
@@ -209,15 +214,14 @@ inline arrow::Status Region::Grow(uint64_t size_bytes) {
   return call(csm_region_grow(handle_, size_bytes, call.error()));
 }
 
-inline arrow::Result<std::vector<std::string>> Region::Verify() const {
+inline arrow::Result<VerifyReport> Region::Verify() const {
   internal::Call call;
-  std::vector<std::string> lines;
-  uint64_t problems = 0;
-  const auto report = [](void* user, const char* line) {
+  VerifyReport report;
+  const auto take_line = [](void* user, const char* line) {
     static_cast<std::vector<std::string>*>(user)->emplace_back(line);
   };
-  ARROW_RETURN_NOT_OK(call(csm_region_verify(handle_, report, &lines, &problems, call.error())));
-  return lines;
+  ARROW_RETURN_NOT_OK(call(csm_region_verify(handle_, take_line, &report.lines, &report.problems, call.error())));
+  return report;
 }
 
 }  // namespace csm

@@ -20,7 +20,7 @@ class StatusDetail final : public arrow::StatusDetail {
 
   static constexpr const char* kTypeId = "csm::StatusDetail";
   const char* type_id() const override { return kTypeId; }
-  std::string ToString() const override { return std::string("csm ") + csm_status_name(code_); }
+  std::string ToString() const override { return csm_status_name(code_); }
 
   csm_status_t code() const { return code_; }
   // 0 where no system call failed.

@@ -66,6 +66,14 @@ class Lease {
     return call(csm_table_check(handle_, call.error()));
   }
 
+  // Whether the name still stands for this generation: false once it was replaced or removed.
+  arrow::Result<bool> IsCurrent() const {
+    internal::Call call;
+    bool current = false;
+    ARROW_RETURN_NOT_OK(call(csm_table_is_current(handle_, &current, call.error())));
+    return current;
+  }
+
   // Every value, as OpenOptions::validate does at open.
   arrow::Status Validate() const {
     internal::Call call;

@@ -1,7 +1,7 @@
 //! The context: what concerns a process as a whole.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
@@ -19,6 +19,8 @@ use crate::table::tables::Tables;
 use crate::uri::Uri;
 
 const DEFAULT_PATIENCE: Duration = Duration::from_secs(10);
+/// How long the address of a region that this process is closing may still be taken.
+const CLOSING: Duration = Duration::from_millis(200);
 
 /// How a process uses regions.
 #[derive(Clone, Copy, Debug)]
@@ -76,9 +78,11 @@ impl Context {
         let opened = open::create(&uri)?;
         let uuid = opened.superblock.uuid;
         let control_path = opened.device.control_path(&uuid);
-        ControlFile::create(&control_path, opened.device.mode())?;
+        let control = ControlFile::create(&control_path, opened.device.mode())?;
         let made = self.join(&uri, opened, patience).and_then(|tables| {
+            prefault(&uri, &tables)?;
             tables.opened.device.commit()?;
+            control.created()?;
             Ok(tables)
         });
         let tables = match made {
@@ -91,7 +95,6 @@ impl Context {
         registry.add(&tables);
         drop(registry);
         start(&tables);
-        prefault(&uri, &tables)?;
         Ok(Region::new(tables))
     }
 
@@ -112,7 +115,7 @@ impl Context {
             open::check_again(&uri, &tables.opened)?;
             return Ok(Region::new(tables));
         }
-        let opened = open::open(&uri)?;
+        let opened = open_when_free(&uri)?;
         let tables = self.join(&uri, opened, patience).map_err(|e| e.context(format_args!("region {:?}", uri.label())))?;
         let tables = Arc::new(tables);
         registry.add(&tables);
@@ -167,10 +170,17 @@ impl Context {
         let control = ControlFile::open(&opened.device.control_path(&uuid))?;
         let member = Arc::new(Member::join(space.clone(), control.clone(), opened.node)?);
         let heap = opened.writable.then(|| Heap::new(space.clone(), member.clone())).transpose()?.map(Arc::new);
+        let leases = Leases::new(space.clone(), member.clone());
+        if member.took_over() {
+            leases.reap(member.slot());
+            if let Some(heap) = &heap {
+                heap.reap(member.slot())?;
+            }
+        }
         Ok(Tables {
             label: uri.label(),
             uuid,
-            leases: Leases::new(space.clone(), member.clone()),
+            leases,
             forks: process::fork_count(),
             regions: &REGISTRY,
             opened,
@@ -180,6 +190,17 @@ impl Context {
             heap,
             patience,
         })
+    }
+}
+
+/// Opens a region whose last handle another thread may be dropping at this moment.
+fn open_when_free(uri: &Uri) -> Result<Opened> {
+    let deadline = Instant::now() + CLOSING;
+    loop {
+        match open::open(uri) {
+            Err(e) if e.kind() == ErrorKind::AddressTaken && Instant::now() < deadline => std::thread::yield_now(),
+            result => return result,
+        }
     }
 }
 

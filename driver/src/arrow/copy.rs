@@ -61,8 +61,9 @@ impl BatchCopier {
             .collect::<Result<Vec<_>>>()?;
         self.before = copies;
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        RecordBatch::try_new_with_options(batch.schema(), columns, &options)
-            .map_err(|e| crate::Error::new(crate::ErrorKind::Internal, format!("a copied batch differs: {e}")))
+        RecordBatch::try_new_with_options(batch.schema(), columns, &options).map_err(|e| {
+            crate::Error::new(crate::ErrorKind::Internal, format!("a copied batch differs: {e}"))
+        })
     }
 
     /// How many bytes were copied so far.
@@ -73,7 +74,8 @@ impl BatchCopier {
 
     fn array(&mut self, data: &ArrayData, copies: &mut Copies) -> Result<ArrayData> {
         let buffers = data.buffers().iter().map(|b| self.buffer(b, copies)).collect::<Result<_>>()?;
-        let children = data.child_data().iter().map(|child| self.array(child, copies)).collect::<Result<_>>()?;
+        let children =
+            data.child_data().iter().map(|child| self.array(child, copies)).collect::<Result<_>>()?;
         let nulls = data.nulls().map(|nulls| self.nulls(nulls, copies)).transpose()?;
         let copy = ArrayData::builder(data.data_type().clone())
             .len(data.len())

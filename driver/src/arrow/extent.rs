@@ -43,7 +43,8 @@ impl Extent {
     /// Changes the size, which is not 0 before or after. The bytes may move.
     pub(super) fn resize(&mut self, size_bytes: usize) -> Result<()> {
         // SAFETY: ptr and size_bytes are what alloc or realloc gave, and &mut says nobody else uses them.
-        self.ptr = unsafe { self.region.realloc(self.ptr, self.size_bytes as u64, size_bytes as u64, ALIGN) }?;
+        self.ptr =
+            unsafe { self.region.realloc(self.ptr, self.size_bytes as u64, size_bytes as u64, ALIGN) }?;
         self.size_bytes = size_bytes;
         Ok(())
     }

@@ -177,5 +177,8 @@ impl<T: ArrowNativeType> std::fmt::Debug for RegionVec<T> {
 }
 
 fn too_long() -> Error {
-    Error::new(ErrorKind::BadSize, "the vector would have more bytes than 64 bits count; ask for fewer values")
+    Error::new(
+        ErrorKind::BadSize,
+        "the vector would have more bytes than 64 bits count; ask for fewer values",
+    )
 }

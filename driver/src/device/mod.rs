@@ -10,6 +10,8 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use crate::arch::CacheOps;
 use crate::error::Result;
 use crate::uri::{Scheme, Uri};
@@ -84,7 +86,7 @@ pub(crate) trait Device: Send + Sync {
     /// `RegionExists` when the name was taken meanwhile.
     fn commit(&self) -> Result<()>;
     /// Where the processes of this host keep their proof of life for the region `uuid`.
-    fn control_path(&self, uuid: &uuid::Uuid) -> PathBuf;
+    fn control_path(&self, uuid: &Uuid) -> PathBuf;
     /// Removes the name; those who have the window mapped keep it.
     fn remove(&self) -> Result<()>;
     /// Waits until what was written back has arrived where the link's other end reads.

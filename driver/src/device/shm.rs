@@ -9,6 +9,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::{CoherenceReport, Device};
+use uuid::Uuid;
+
 use crate::arch::{CacheOps, Coherent};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::{file, mem};
@@ -17,6 +19,7 @@ use crate::uri::Uri;
 
 const SHM_DIR: &str = "/dev/shm";
 const FILE_PREFIX: &str = "csm.";
+const CONTROL_PREFIX: &str = "csm-members.";
 const HUGE_PAGE_BYTES: u64 = 2 * MIB;
 const HUGE_POOL: &str = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages";
 
@@ -129,8 +132,10 @@ impl Device for Shm {
         })
     }
 
-    fn control_path(&self, uuid: &uuid::Uuid) -> PathBuf {
-        Path::new(SHM_DIR).join(format!("csm-members.{uuid}"))
+    fn control_path(&self, _uuid: &Uuid) -> PathBuf {
+        // Named like the region, so that what a killed creation left is found by the next one.
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        Path::new(SHM_DIR).join(format!("{CONTROL_PREFIX}{}", name.strip_prefix(FILE_PREFIX).unwrap_or(&name)))
     }
 
     fn remove(&self) -> Result<()> {

@@ -74,9 +74,8 @@ impl<'a> Chunks<'a> {
         let Ok(length) = u32::try_from(count) else { return Ok(None) };
         let Some(chunk) = self.find(count, align) else { return Ok(None) };
         let head = Head { kind, chunks: length, owner, dirty: false };
-        self.check_free(chunk, 0, 1)?;
-        self.check_free(chunk, 1, count)?;
-        self.write_rest(chunk, 1, count);
+        self.check_free(chunk)?;
+        self.write_rest(chunk, 1, count)?;
         self.set_head(chunk, head);
         self.mark(chunk, count, false);
         self.note_used(self.note(Note::Used).load().wrapping_add(count));
@@ -90,8 +89,7 @@ impl<'a> Chunks<'a> {
         if end > self.view.chunks() || !(chunk + old..end).all(|chunk| self.is_marked(chunk)) {
             return Ok(None);
         }
-        self.check_free(chunk, old, count)?;
-        self.write_rest(chunk, old, count);
+        self.write_rest(chunk, old, count)?;
         let head = Head { chunks: length, ..head };
         self.set_head(chunk, head);
         self.mark(chunk + old, count - old, false);
@@ -182,35 +180,34 @@ impl<'a> Chunks<'a> {
         self.note(Note::Used).store(self.note(Note::Used).load().wrapping_sub(count));
     }
 
-    /// Refuses to overwrite what the entries say is in use, whatever the bitmap says.
-    fn check_free(&self, chunk: u64, from: u64, to: u64) -> Result<()> {
-        for at in chunk + from..chunk + to {
-            let taken = match self.view.entry(at)? {
-                Entry::Free => false,
-                Entry::Head(_) => true,
-                // Left over by a run that was freed, unless the run it names reaches here. Runs that would
-                // begin inside this one do not: their heads have been looked at.
-                Entry::Rest(back) if at.checked_sub(back.into()).is_none_or(|first| first >= chunk + from) => false,
-                Entry::Rest(back) => {
-                    self.view.head(at - u64::from(back))?.is_some_and(|head| head.chunks > back)
-                }
-            };
-            if taken {
-                return Err(self.view.corrupt(at, "it is in use, and the bitmap calls it free"));
+    /// Writes the entries of the chunks `from .. to` behind the head at `chunk`. Refuses to overwrite what the
+    /// entries say is in use, whatever the bitmap says.
+    fn write_rest(&self, chunk: u64, from: u64, to: u64) -> Result<()> {
+        // Where the run begins that was found to have left its entries behind here.
+        let mut left_by = chunk;
+        for back in from..to {
+            let at = chunk + back;
+            let word = self.view.entry_word(at);
+            #[expect(clippy::cast_possible_truncation, reason = "a run's length fits 32 bits")]
+            let entry = Entry::Rest(back as u32).encode();
+            let old = word.load();
+            // Often a run of the same start was there before.
+            if old == entry {
+                continue;
             }
+            if old != Entry::Free.encode() && Entry::decode(old) != left_by_entry(at, left_by) {
+                self.check_free(at)?;
+                left_by = at - back_of(old);
+            }
+            word.store(entry);
         }
         Ok(())
     }
 
-    fn write_rest(&self, chunk: u64, from: u64, to: u64) {
-        for back in from..to {
-            let word = self.view.entry_word(chunk + back);
-            #[expect(clippy::cast_possible_truncation, reason = "a run's length fits 32 bits")]
-            let entry = Entry::Rest(back as u32).encode();
-            // Often a run of the same start was there before.
-            if word.load() != entry {
-                word.store(entry);
-            }
+    fn check_free(&self, chunk: u64) -> Result<()> {
+        match self.view.run_of(chunk)? {
+            None => Ok(()),
+            Some(_) => Err(self.view.corrupt(chunk, "it is in use, and the bitmap calls it free")),
         }
     }
 

@@ -176,7 +176,11 @@ pub(crate) fn list(space: &Space, member: &Member) -> Vec<LeaseInfo> {
         for number in 0..blocks_used(space, node) {
             let words = block(space, node, number);
             space.coherence().acquire([(words[0].as_ptr().cast(), LEASE_BLOCK_BYTES)]);
-            let Some(slot) = words[0].load().checked_sub(1) else { continue };
+            let slot = words[0].load().wrapping_sub(1);
+            if slot >= space.layout().shape.members {
+                // Nobody's, or overwritten.
+                continue;
+            }
             let entries = words[index(HEADER_WORDS)..].chunks_exact(2);
             let taken = entries.filter_map(|entry| Some((entry[0].load(), entry[1].load())).filter(|(word, _)| *word != 0));
             let mut taken = taken.peekable();

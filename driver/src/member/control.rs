@@ -3,9 +3,11 @@
 //! POSIX locks belong to a process, so the kernel itself drops them when it dies, in whatever PID
 //! namespace, and a forked child does not have them. They are also dropped when a process closes *any*
 //! descriptor of the file: hence a file of its own, opened once a process and kept in a registry.
+#![allow(unsafe_code, reason = "a file that is closed only by who opened it")]
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -21,10 +23,13 @@ pub(super) enum Claim {
     Reaper,
 }
 
+/// The byte that is locked while the region is being created; no member has so high a number.
+const CREATION: u64 = 1 << 40;
+
 /// A region's control file, open in this process.
 #[derive(Debug)]
 pub(crate) struct ControlFile {
-    file: File,
+    file: ManuallyDrop<File>,
     forks: u32,
     claims: Mutex<BTreeMap<u64, Claim>>,
 }
@@ -35,11 +40,49 @@ fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+impl Drop for ControlFile {
+    fn drop(&mut self) {
+        // Closing an inherited descriptor would drop every lock that a forked child has taken itself.
+        if self.forks == process::fork_count() {
+            // SAFETY: dropped once, here.
+            unsafe { ManuallyDrop::drop(&mut self.file) };
+        }
+    }
+}
+
 impl ControlFile {
-    /// Creates the control file of a new region, with the rights of the region itself.
-    pub(crate) fn create(path: &Path, mode: u32) -> Result<()> {
+    /// Creates the control file of a new region, with the rights of the region itself, and locks it against
+    /// another creation until [`ControlFile::created`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::RegionExists`] when another process is creating the region at this moment.
+    pub(crate) fn create(path: &Path, mode: u32) -> Result<Arc<Self>> {
         let dir = path.parent().unwrap_or(Path::new("/"));
-        file::name_file(&file::create_unnamed(dir)?, mode, path)
+        let control = Arc::new(Self::new(file::create_unnamed(dir)?));
+        // Locked before it has a name: whoever finds it unlocked knows that its creator is gone.
+        control.claim(CREATION, Claim::Member)?;
+        while let Err(e) = file::name_file(&control.file, mode, path) {
+            if e.errno() != libc::EEXIST {
+                return Err(e);
+            }
+            if Self::open(path)?.others() > 0 {
+                let text = format!("another process is creating this region ({} is in use)", path.display());
+                return Err(Error::new(ErrorKind::RegionExists, text));
+            }
+            // There is no region of that name, and nobody is making one: a killed process left it.
+            file::unlink(path)?;
+        }
+        held(&OPEN).insert(path.to_owned(), Arc::downgrade(&control));
+        Ok(control)
+    }
+
+    /// The region that this was created for is there.
+    pub(crate) fn created(&self) -> Result<()> {
+        self.release(CREATION)
+    }
+
+    fn new(file: File) -> Self {
+        Self { file: ManuallyDrop::new(file), forks: process::fork_count(), claims: Mutex::default() }
     }
 
     /// Opens the control file, or hands out the one this process has open.
@@ -56,7 +99,7 @@ impl ControlFile {
             }
             e
         })?;
-        let control = Arc::new(Self { file, forks, claims: Mutex::default() });
+        let control = Arc::new(Self::new(file));
         open.insert(path.to_owned(), Arc::downgrade(&control));
         Ok(control)
     }

@@ -80,6 +80,7 @@ pub(crate) struct Member {
     node: u64,
     slot: u16,
     epoch: u32,
+    took_over: bool,
 }
 
 /// The right to clear up after a dead member; nobody else does so meanwhile.
@@ -97,7 +98,7 @@ fn stat_line(space: &Space, node: u64, slot: u64, shard: u64) -> &[Word] {
     space.words(off, WORDS_PER_LINE)
 }
 
-fn is_taken(state: u64) -> bool {
+fn taken(state: u64) -> bool {
     state & 0xff != 0
 }
 
@@ -107,24 +108,26 @@ fn epoch_of(state: u64) -> u32 {
 }
 
 impl Member {
-    /// Takes a free slot of `node`.
+    /// Takes a slot of `node`.
     ///
     /// # Errors
-    /// [`ErrorKind::MembersFull`] when every slot is taken, by the living or the dead.
+    /// [`ErrorKind::MembersFull`] when every slot is taken by the living.
     pub(crate) fn join(space: Arc<Space>, control: Arc<ControlFile>, node: u64) -> Result<Self> {
         let members = space.layout().shape.members;
-        for slot in 0..members {
+        // A free slot; failing that, the slot of a dead member, whose belongings come with it.
+        for (take_over, slot) in [false, true].into_iter().flat_map(|t| (0..members).map(move |slot| (t, slot))) {
             let identity = line(&space, node, slot);
             let byte = node * members + slot;
-            if is_taken(identity[At::State as usize].load()) || !control.claim(byte, Claim::Member)? {
+            let is_taken = || taken(identity[At::State as usize].load());
+            if is_taken() != take_over || !control.claim(byte, Claim::Member)? {
                 continue;
             }
-            let state = identity[At::State as usize].load();
-            if is_taken(state) {
-                // Taken and left behind between the look and the lock.
+            if is_taken() != take_over {
+                // Taken or given back between the look and the lock.
                 control.release(byte)?;
                 continue;
             }
+            let state = identity[At::State as usize].load();
             let epoch = epoch_of(state).wrapping_add(1);
             introduce(identity);
             for shard in 0..MEMBER_STAT_SHARDS {
@@ -133,12 +136,17 @@ impl Member {
             identity[At::State as usize].store(u64::from(epoch) << 8 | 1);
             space.coherence().release([(identity[0].as_ptr().cast(), LINE_BYTES)]);
             let slot = u16::try_from(slot).unwrap_or(u16::MAX);
-            return Ok(Self { space, control, node, slot, epoch });
+            return Ok(Self { space, control, node, slot, epoch, took_over: take_over });
         }
         let text = format!(
-            "all {members} process slots of node {node} are taken; close the region in some process, or create it with members= more"
+            "all {members} process slots of node {node} are taken by living processes; close the region in some process, or create it with members= more"
         );
         Err(Error::new(ErrorKind::MembersFull, text))
+    }
+
+    /// Whether the slot was a dead member's: what that one had must be returned before anything is done.
+    pub(crate) fn took_over(&self) -> bool {
+        self.took_over
     }
 
     pub(crate) fn node(&self) -> u64 {
@@ -165,13 +173,13 @@ impl Member {
         (0..members).filter_map(move |slot| {
             let byte = self.byte(self.node, slot);
             let state = || line(&self.space, self.node, slot)[At::State as usize].load();
-            if !is_taken(state()) || !self.control.claim(byte, Claim::Reaper).unwrap_or(false) {
+            if !taken(state()) || !self.control.claim(byte, Claim::Reaper).unwrap_or(false) {
                 return None;
             }
             let slot = u16::try_from(slot).unwrap_or(u16::MAX);
             let dead = DeadMember { member: self, slot };
             // Cleared up by somebody else between the look and the lock: dropping gives the byte back.
-            is_taken(state()).then_some(dead)
+            taken(state()).then_some(dead)
         })
     }
 
@@ -226,7 +234,7 @@ impl Holder for Member {
             return false;
         }
         let state = line(&self.space, self.node, slot)[At::State as usize].load();
-        is_taken(state) && epoch_of(state) == epoch && self.is_alive_on(self.node, slot)
+        taken(state) && epoch_of(state) == epoch && self.is_alive_on(self.node, slot)
     }
 
     fn describe(&self, slot: u16) -> String {
@@ -258,7 +266,7 @@ fn info(space: &Space, control: &ControlFile, node: u64, slot: u64) -> Option<Me
     }
     let words = line(space, node, slot);
     space.coherence().acquire([(words[0].as_ptr().cast(), LINE_BYTES)]);
-    if !is_taken(words[At::State as usize].load()) {
+    if !taken(words[At::State as usize].load()) {
         return None;
     }
     let name: Vec<u8> = (0..COMMAND_BYTES / 8).flat_map(|i| words[At::Command as usize + i].load().to_le_bytes()).collect();
@@ -275,6 +283,12 @@ fn info(space: &Space, control: &ControlFile, node: u64, slot: u64) -> Option<Me
         live_bytes: if live > i64::MAX as u64 { 0 } else { live },
         peak_bytes: stat(0, Stat::PeakBytes),
     })
+}
+
+/// Whether a slot is taken at this moment, by the living or the dead.
+pub(crate) fn is_taken(space: &Space, node: u64, slot: u16) -> bool {
+    let slot = u64::from(slot);
+    slot < space.layout().shape.members && taken(line(space, node, slot)[At::State as usize].load())
 }
 
 /// Every member of every node, the dead included.

@@ -196,6 +196,7 @@ pub(crate) fn open(uri: &Uri) -> Result<Opened> {
     let (superblock, layout) = peek(&*device, !read_only).map_err(about)?;
     check_owner(uri, &*device, &superblock)?;
     check_options(uri, &superblock)?;
+    check_len(&*device, &layout, superblock.shape.size_bytes).map_err(about)?;
     let node = node_of(uri, &superblock.shape)?;
     let writable = node == superblock.owner_node && !read_only;
     let mapping = map(&*device, &superblock, &layout, writable).map_err(about)?;
@@ -282,12 +283,22 @@ fn finish(
 ) -> Opened {
     let role = if node == superblock.owner_node { Role::Owner } else { Role::Borrower };
     let coherence = Coherence::new(device.clone(), role);
-    let space = Arc::new(Space::new(Arc::new(mapping), layout, coherence));
+    let space = Arc::new(Space::new(Arc::new(mapping), layout, device.clone(), coherence));
     Opened { superblock, space, device, node, writable }
 }
 
+/// The memory must reach as far as the size says, or a load beyond it would be a SIGBUS.
+fn check_len(device: &dyn Device, layout: &Layout, size_bytes: u64) -> Result<()> {
+    let (needed, there) = (layout.window_bytes(size_bytes), device.len_bytes()?);
+    if there < needed {
+        let text = format!("it has {there} bytes where {needed} must be: it was truncated; destroy it and create it anew");
+        return Err(Error::new(ErrorKind::Truncated, text));
+    }
+    Ok(())
+}
+
 impl Opened {
-    /// The memory must reach as far as the owner says, or a load beyond it would be a SIGBUS.
+    /// Checks the size that the owner says the region has now.
     pub(crate) fn check_size(&self) -> Result<()> {
         let size_bytes = self.space.control(Control::Size).load();
         let shape = &self.superblock.shape;
@@ -295,12 +306,7 @@ impl Opened {
             let text = format!("its size field says {size_bytes} bytes, which cannot be; it was overwritten: create it anew");
             return Err(Error::new(ErrorKind::Corrupt, text));
         }
-        let (needed, there) = (self.space.layout().window_bytes(size_bytes), self.device.len_bytes()?);
-        if there < needed {
-            let text = format!("it has {there} bytes where {needed} must be: it was truncated; destroy it and create it anew");
-            return Err(Error::new(ErrorKind::Truncated, text));
-        }
-        Ok(())
+        check_len(&*self.device, self.space.layout(), size_bytes)
     }
 
     /// Puts memory behind a larger region. The caller makes it known and holds the heap lock.

@@ -5,11 +5,12 @@
 //! here. The mapping lives as long as this does.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::layout::{CONTROL_OFF, LINE_BYTES, Layout};
+use super::layout::{CONTROL_OFF, LINE_BYTES, Layout, ZONE_BYTES};
 use super::word::{Byte, Word};
 use crate::coherence::Coherence;
+use crate::device::Device;
 use crate::error::{Error, ErrorKind, Result};
 use crate::map::Mapping;
 use crate::units::index;
@@ -43,12 +44,16 @@ pub(crate) struct Space {
     mapping: Arc<Mapping>,
     layout: Layout,
     coherence: Coherence,
+    device: Arc<dyn Device>,
+    /// The last size in use that was checked against the memory there is.
+    checked_size: AtomicU64,
     lost: AtomicBool,
 }
 
 impl Space {
-    pub(crate) fn new(mapping: Arc<Mapping>, layout: Layout, coherence: Coherence) -> Self {
-        Self { mapping, layout, coherence, lost: AtomicBool::new(false) }
+    pub(crate) fn new(mapping: Arc<Mapping>, layout: Layout, device: Arc<dyn Device>, coherence: Coherence) -> Self {
+        let checked_size = AtomicU64::new(layout.shape.size_bytes);
+        Self { mapping, layout, coherence, device, checked_size, lost: AtomicBool::new(false) }
     }
 
     pub(crate) fn layout(&self) -> &Layout {
@@ -82,10 +87,22 @@ impl Space {
         (off >= self.layout.data_off && off < self.layout.data_off + self.data_bytes()).then_some(off)
     }
 
-    /// Bytes in use, as the owner last said; never more than what is mapped.
+    /// Bytes in use, as the owner last said, as far as there is memory behind them.
     #[inline]
     pub(crate) fn size_bytes(&self) -> u64 {
-        self.control(Control::Size).load().min(self.layout.shape.max_bytes)
+        let (said, checked) = (self.control(Control::Size).load(), self.checked_size.load(Ordering::Relaxed));
+        if said == checked { checked } else { self.check_size(said, checked) }
+    }
+
+    /// The size changed: it counts when the region may have it and the memory reaches that far.
+    #[cold]
+    fn check_size(&self, said: u64, checked: u64) -> u64 {
+        let possible = said > checked && said <= self.layout.shape.max_bytes && said.is_multiple_of(ZONE_BYTES);
+        if possible && self.device.len_bytes().is_ok_and(|len| len >= self.layout.window_bytes(said)) {
+            self.checked_size.store(said, Ordering::Relaxed);
+            return said;
+        }
+        checked
     }
 
     /// Data bytes in use.

@@ -23,15 +23,18 @@ pub(crate) fn narrow(n: usize, what: &str) -> Result<u32> {
 }
 
 pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    let mut word = [0; 4];
-    word.copy_from_slice(&bytes[at..at + 4]);
-    u32::from_le_bytes(word)
+    u32::from_le_bytes(array_at(bytes, at))
 }
 
 pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    let mut word = [0; 8];
-    word.copy_from_slice(&bytes[at..at + 8]);
-    u64::from_le_bytes(word)
+    u64::from_le_bytes(array_at(bytes, at))
+}
+
+/// `N` bytes at a place that was checked before: one bounds check for a whole record.
+pub(crate) fn array_at<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    let mut array = [0; N];
+    array.copy_from_slice(&bytes[at..at + N]);
+    array
 }
 
 /// `n` rounded up to a multiple of 8; `None` on overflow.

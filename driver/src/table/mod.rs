@@ -11,6 +11,7 @@ pub mod shape;
 mod stream;
 pub mod validate;
 
+mod anchor;
 mod catalog;
 mod list;
 mod open;

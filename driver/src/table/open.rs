@@ -54,6 +54,10 @@ impl Drop for Held {
             return;
         }
         self.tables.leases.give_back(&self.lease);
+        if self.tables.catalog().commit(self.slot).0 == self.generation {
+            return;
+        }
+        // It was replaced or removed, and this may have been what it waited for.
         if let Err(e) = self.tables.try_reclaim() {
             log::warn!("region {}: reclaiming after the end of a lease: {e}", self.tables.label);
         }

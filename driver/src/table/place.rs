@@ -2,19 +2,15 @@
 //!
 //! A buffer inside an extent of a region is published where it is. What lies outside of every region, or
 //! in one that this process may not publish from, or misaligned for its type, is copied into this region, and
-//! the bytes are counted. Extents in another region are kept there by an *anchor*: a hidden table of that
-//! region without rows, which lists them. It is committed before the table and removed after it, so each region
-//! can still be recovered from its own descriptors alone.
+//! the bytes are counted.
 #![allow(unsafe_code, reason = "copies a producer's buffers")]
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::descriptor::Draft;
-use super::schema::Schema;
+use super::anchor::Anchors;
 use super::shape::RawBuffer;
-use super::tables::{HIDDEN, Tables};
+use super::tables::Tables;
 use crate::error::{Error, ErrorKind, Result};
 use crate::units::index;
 
@@ -162,29 +158,9 @@ impl<'a> Placement<'a> {
 }
 
 impl Placed {
-    /// Commits an anchor in every other region, for the table whose descriptor is at `descriptor_off`.
-    pub(super) fn anchor(&self, home: &Tables, descriptor_off: u64) -> Result<()> {
-        for (done, other) in self.others.iter().enumerate() {
-            let anchored = other.tables.commit_anchor(&anchor_name(home, descriptor_off), &other.extents);
-            if let Err(e) = anchored {
-                release(&self.others[..done], home, descriptor_off);
-                return Err(e);
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes the anchors back, where the table was not committed.
-    pub(super) fn release_anchors(&self, home: &Tables, descriptor_off: u64) {
-        release(&self.others, home, descriptor_off);
-    }
-}
-
-fn release(others: &[Other], home: &Tables, descriptor_off: u64) {
-    for other in others {
-        if let Err(e) = other.tables.remove_any(&anchor_name(home, descriptor_off), other.tables.patience) {
-            log::warn!("taking an anchor in region {} back: {e}", other.tables.label);
-        }
+    /// Builds what keeps the extents of other regions for the table whose descriptor is at `descriptor_off`.
+    pub(super) fn anchors(&self, home: &Tables, descriptor_off: u64) -> Result<Anchors> {
+        Anchors::build(home, descriptor_off, self.others.iter().map(|other| (&other.tables, &*other.extents)))
     }
 }
 
@@ -196,46 +172,5 @@ impl Drop for Placed {
                 log::error!("freeing a copied buffer: {e}");
             }
         }
-    }
-}
-
-/// The name of the anchor that a table of `home` has in another region.
-fn anchor_name(home: &Tables, descriptor_off: u64) -> String {
-    format!("{HIDDEN}{}/{descriptor_off:x}", home.uuid)
-}
-
-/// The region and descriptor that an anchor of that name stands for.
-pub(super) fn anchored(name: &str) -> Option<([u8; 16], u64)> {
-    let (uuid, off) = name.strip_prefix(HIDDEN)?.split_once('/')?;
-    Some((uuid::Uuid::parse_str(uuid).ok()?.into_bytes(), u64::from_str_radix(off, 16).ok()?))
-}
-
-impl Tables {
-    /// Publishes a hidden table without rows that holds `extents`.
-    fn commit_anchor(self: &Arc<Self>, name: &str, extents: &[u64]) -> Result<()> {
-        let schema = Schema::without_columns()?;
-        let draft = Draft { name, schema: &schema, regions: &[*self.uuid.as_bytes()], batches: &[] };
-        let descriptor = self.build(&draft, extents)?;
-        // One of that name is left from a table that was never committed, at the same place.
-        self.commit(name, &descriptor, true).map(|_| ())
-    }
-
-    /// Removes the anchors of a table of this region that nobody reads any more. False: not now.
-    pub(super) fn drop_anchors(&self, regions: impl Iterator<Item = [u8; 16]>, descriptor_off: u64) -> bool {
-        let name = anchor_name(self, descriptor_off);
-        // The other region's lock is only tried: two regions may be reclaiming from each other.
-        regions.filter(|uuid| uuid != self.uuid.as_bytes()).all(|uuid| match self.regions.of(uuid) {
-            Some(other) => match other.remove_any(&name, Duration::ZERO) {
-                Ok(()) => true,
-                Err(e) => e.kind() == ErrorKind::NameNotFound,
-            },
-            None => false,
-        })
-    }
-
-    /// Whether a descriptor at `off` is in the catalog or on the retired list. The caller has the lock.
-    pub(super) fn is_committed(&self, off: u64) -> Result<bool> {
-        let published = self.catalog().published().any(|entry| entry.at.off == off);
-        Ok(published || self.retired()?.contains(&off))
     }
 }

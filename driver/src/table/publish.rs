@@ -14,7 +14,7 @@ use super::descriptor::Draft;
 use super::measure::measure;
 use super::place::Placement;
 use super::schema::Schema;
-use super::tables::{HIDDEN, Tables};
+use super::tables::{HIDDEN, Locked, Tables};
 use crate::error::{Error, ErrorKind, Result};
 use crate::region::layout::GRANULE_BYTES;
 use crate::region::space::Control;
@@ -88,12 +88,8 @@ impl Tables {
         self.space.coherence().release(placed_at.used.iter().copied());
         let descriptor = self.build(&draft, &placed_at.extents).map_err(about)?;
         published.descriptor_bytes = descriptor.at.len;
-        placed_at.anchor(self, descriptor.at.off).map_err(about)?;
-        let committed = self.commit(name, &descriptor, options.replace);
-        if committed.is_err() {
-            placed_at.release_anchors(self, descriptor.at.off);
-        }
-        published.generation = committed.map_err(about)?;
+        let anchors = placed_at.anchors(self, descriptor.at.off).map_err(about)?;
+        published.generation = anchors.commit_around(self, |locked| self.commit(locked, name, &descriptor, options.replace)).map_err(about)?;
         // Published, so that this gives up the process's reference alone.
         drop(descriptor);
         drop(placed_at);
@@ -123,9 +119,8 @@ impl Tables {
     }
 
     /// Makes a descriptor the table of `name`. Returns the generation.
-    pub(super) fn commit(self: &Arc<Self>, name: &str, descriptor: &Fresh, replace: bool) -> Result<u64> {
+    pub(super) fn commit(&self, locked: &Locked<'_>, name: &str, descriptor: &Fresh, replace: bool) -> Result<u64> {
         let heap = self.heap()?;
-        let locked = self.lock(self.patience)?;
         let (old, free) = self.find(name)?;
         let slot = match (&old, free) {
             (Some(_), _) if !replace => return Err(taken(name)),
@@ -151,7 +146,7 @@ impl Tables {
         }
         self.announce();
         if old.is_some() {
-            self.reclaim(&locked)?;
+            self.reclaim(locked)?;
         }
         Ok(commit.0)
     }
@@ -164,7 +159,10 @@ impl Tables {
 
     pub(super) fn remove_any(&self, name: &str, patience: Duration) -> Result<()> {
         self.heap()?;
-        let locked = self.lock(patience)?;
+        self.remove_locked(&self.lock(patience)?, name)
+    }
+
+    pub(super) fn remove_locked(&self, locked: &Locked<'_>, name: &str) -> Result<()> {
         let Some(old) = self.find(name)?.0 else { return Err(missing(name, &self.label)) };
         self.retire(old.at);
         self.catalog().commit_removed(old.slot, old.commit.next(State::Removed))?;
@@ -172,7 +170,7 @@ impl Tables {
             self.count_names(1u64.wrapping_neg());
         }
         self.announce();
-        self.reclaim(&locked)
+        self.reclaim(locked)
     }
 
     /// The entry of `name` and a free entry where it would go. For the owner, who needs no lease.

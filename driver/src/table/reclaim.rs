@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::place::anchored;
+use super::anchor::anchored;
 use super::catalog::DescriptorAt;
 use super::tables::{Locked, Tables};
 use crate::error::{Error, ErrorKind, Result};
@@ -137,8 +137,13 @@ impl Tables {
             dead.finish()?;
             reaped.push(format!("{who} died: returned {bytes} bytes it had not published, and its leases"));
         }
-        if !reaped.is_empty() {
-            self.try_reclaim()?;
+        if !reaped.is_empty() && self.heap.is_some() {
+            // If one of them held the lock, this takes it over and repairs; a living holder has done so.
+            match self.lock(Duration::ZERO) {
+                Ok(locked) => self.reclaim(&locked)?,
+                Err(e) if e.kind() == ErrorKind::TimedOut => {}
+                Err(e) => return Err(e),
+            }
         }
         Ok(reaped)
     }

@@ -130,7 +130,14 @@ impl Schema {
     pub(crate) fn without_columns() -> Result<Self> {
         let mut blob = vec![0; BLOB_HEADER_LEN];
         blob[..4].copy_from_slice(&1u32.to_le_bytes());
-        let root = FlatNode { format: b"+s", name: b"", metadata: None, flags: 0, n_children: 0, has_dictionary: false };
+        let root = FlatNode {
+            format: b"+s",
+            name: b"",
+            metadata: None,
+            flags: 0,
+            n_children: 0,
+            has_dictionary: false,
+        };
         root.append_to(&mut blob)?;
         let len = blob.len();
         Self::parse(blob.into(), 0..len)

@@ -6,9 +6,9 @@
 use std::collections::{HashMap, HashSet};
 
 use super::descriptor::Descriptor;
-use super::place::anchored;
 use super::tables::{HIDDEN, Tables};
 use crate::error::Result;
+use crate::member;
 use crate::region::layout::GRANULE_BYTES;
 use crate::region::space::Control;
 use crate::units::index;
@@ -36,10 +36,14 @@ impl Tables {
             Some(_) => Some(self.lock(self.patience)?),
             None => None,
         };
+        if let Some(locked) = &locked
+            && self.drop_lonely_anchors(locked)? > 0
+        {
+            report.reaped.push("extents held for tables of other regions that were never published".to_owned());
+        }
         let mut counts: HashMap<u64, u64> = HashMap::new();
         let mut live = HashSet::new();
         let mut names = HashSet::new();
-        let mut orphans = Vec::new();
         for slot in 0..self.catalog().slots() {
             if let Err(e) = self.catalog().commit(slot).state() {
                 report.problems.push(format!("catalog entry {slot}: {e}"));
@@ -58,12 +62,6 @@ impl Tables {
             match self.find(&name) {
                 Ok((Some(found), _)) if found.slot == entry.slot => {}
                 _ => report.problems.push(format!("table \"{}\": the catalog does not lead to it", name.escape_debug())),
-            }
-            if let Some((uuid, off)) = anchored(&name)
-                && let Some(other) = self.regions.of(uuid)
-                && !other.is_committed(off)?
-            {
-                orphans.push(name.clone());
             }
             report.tables += u64::from(!name.starts_with(HIDDEN));
             if !names.insert(name.clone()) {
@@ -92,14 +90,10 @@ impl Tables {
         report.extents = counts.len() as u64;
         self.check_references(&counts, &mut report.problems);
         if let Some(heap) = &self.heap {
-            let members: HashSet<u16> = self.members().iter().filter(|m| m.node == 0).map(|m| m.slot).collect();
-            heap.verify(&|slot| members.contains(&slot), &mut |problem| report.problems.push(problem))?;
+            let is_member = |slot| member::is_taken(&self.space, self.member.node(), slot);
+            heap.verify(&is_member, &mut |problem| report.problems.push(problem))?;
         }
         drop(locked);
-        for orphan in orphans {
-            self.remove_any(&orphan, self.patience)?;
-            report.reaped.push("a hold on this region for a table of another one that was never published".to_owned());
-        }
         Ok(report)
     }
 

@@ -39,7 +39,9 @@ fn buffer(array: &mut CArray, k: usize) -> &mut *const c_void {
 /// Runs `spoil` on a good batch; expects an error that names `column` and says `what`.
 fn expect(column: &str, what: &str, spoil: impl FnOnce(&mut CArray)) {
     let of = schema();
-    let data = batch(&mut Dice::new(3), &of, 20);
+    // One whose views have data buffers.
+    let mut made = (0..).map(|seed| batch(&mut Dice::new(seed), &of, 20));
+    let data = made.find(|data| data.child_data()[4].buffers().len() > 1).unwrap();
     let mut lent = lend(&data);
     spoil(c_array(&mut lent));
     let e = take_shape(&take_schema(&of), &lent).unwrap_err();
@@ -85,7 +87,6 @@ fn arrays_that_break_the_interface_are_named() {
     expect("\"v\"", "2 buffers", |a| child(a, 4).n_buffers = 2);
     expect("\"v\"", "view data buffer 0 has -1 bytes", |a| {
         let v = child(a, 4);
-        assert!(v.n_buffers > 3, "the seed makes data buffers");
         *buffer(v, v.n_buffers as usize - 1) = NULL;
     });
     expect("the record batch", "4 children instead of 5", |a| a.n_children = 4);

@@ -31,6 +31,8 @@ pub enum Mutation {
     NoSecondLook,
     /// The words compared by the second look carry no generation, only "committed".
     NoGeneration,
+    /// The catalog slot has one record, which is written over while the commit word names it.
+    OneRecord,
     /// Nobody writes home what another process of its node wrote first.
     NoHelpHome,
     /// Commit word, descriptor and data are invalidated together, before the first look.

@@ -37,7 +37,7 @@ pub(crate) fn wanted(config: &Config, programs: &Programs, proc: &Proc, p: usize
                 dropping |= resolve(config, proc, p, at);
                 continue;
             }
-            Op::Look | Op::LookAgain => 1 << COMMIT,
+            Op::Look | Op::ReadRecord | Op::LookAgain => 1 << COMMIT,
             Op::CheckDescriptor => resolve(config, proc, p, At::Descriptor),
             Op::ReadData => resolve(config, proc, p, At::Data),
             Op::ScanIncarnation => 1 << INCARNATION,

@@ -20,6 +20,8 @@ pub enum Op {
     Look,
     /// Reader: ends here when that named no table.
     Found,
+    /// Reader: reads where the table lies.
+    ReadRecord,
     /// Reader: reads the commit word again; another one means: give the lease back.
     LookAgain,
     /// Reader: from here to its `Close` the table is its to read.
@@ -60,8 +62,10 @@ pub enum Op {
 /// What an operation works on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum At {
-    /// The commit word.
+    /// The line of the catalog slot; stores change its commit word.
     Commit,
+    /// The record in it that is for the generation at hand.
+    Record,
     /// The descriptor of the place at hand.
     Descriptor,
     /// The data of the place at hand.
@@ -225,7 +229,7 @@ impl Writer<'_> {
             self.write_back(At::Commit);
             self.fence_of_cache();
         }
-        self.ops.push(Op::Found);
+        self.ops.extend([Op::Found, Op::ReadRecord]);
         match self.config.order {
             Order::LeaseFirst => {
                 self.lease();
@@ -289,6 +293,7 @@ impl Writer<'_> {
         self.ops.push(Op::Claim);
         self.store(At::Descriptor, Word::Generation);
         self.store(At::Data, Word::Generation);
+        self.store(At::Record, Word::Place);
         self.write_back(At::Descriptor);
         if self.has(Mutation::NoWriteBackData) {
             self.write_back(At::Data);

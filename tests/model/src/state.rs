@@ -5,9 +5,38 @@ use crate::config::{Config, Mutation};
 use crate::memory::{COMMIT, INCARNATION, LineSet, Memory, PLACES, PROCS, lease};
 use crate::program::Activity;
 
-/// The commit word: what the catalog slot says, and a counter that only grows.
-/// `2g - 1` is "generation g is here", `2g` is "generation g was the last".
+/// The line of a catalog slot: its commit word, and two records that say where a table lies.
+/// The word is a counter that only grows: `2g - 1` is "generation g is here", `2g` is "generation
+/// g was the last". Generation g is described by record g mod 2, so that a record is never
+/// written while the commit word still names it.
 pub mod commit {
+    const WORD: u8 = 0x0f;
+
+    /// The commit word in the line.
+    #[must_use]
+    pub fn word(line: u8) -> u8 {
+        line & WORD
+    }
+
+    /// The line with another commit word.
+    #[must_use]
+    pub fn with_word(line: u8, word: u8) -> u8 {
+        line & !WORD | word
+    }
+
+    /// The place that record 0 or 1 names.
+    #[must_use]
+    pub fn record(line: u8, half: u8) -> u8 {
+        line >> (4 + half) & 1
+    }
+
+    /// The line with another place in record 0 or 1.
+    #[must_use]
+    pub fn with_record(line: u8, half: u8, place: u8) -> u8 {
+        let bit = 1 << (4 + half);
+        if place == 0 { line & !bit } else { line | bit }
+    }
+
     /// The word that names a generation.
     #[must_use]
     pub fn live(generation: u8) -> u8 {
@@ -65,6 +94,8 @@ pub struct Proc {
     pub generation: u8,
     /// Whether the leases of the borrower node are void, by its incarnation.
     pub void: bool,
+    /// The place at hand, once it is known.
+    pub place: Option<u8>,
     /// The places that a scan found under lease, as bits.
     pub named: u8,
     /// The dead process being reaped.
@@ -85,6 +116,7 @@ impl Proc {
         word: 0,
         floor: 0,
         generation: 0,
+        place: None,
         void: false,
         named: 0,
         victim: 0,
@@ -166,7 +198,7 @@ impl State {
     pub fn commit_word(&self) -> u8 {
         // The view of the first owner process: the cache of its node or, without one, a store
         // buffer that is empty whenever the lock is free.
-        self.memory.peek(0, COMMIT)
+        commit::word(self.memory.peek(0, COMMIT))
     }
 
     /// Whether the leases of the borrower node are void while its incarnation is `incarnation`.

@@ -86,6 +86,7 @@ impl Step<'_> {
             Op::Close => self.state.procs[self.p].open = false,
             Op::Claim => {
                 let place = config.place_of(self.state.procs[self.p].generation);
+                self.state.procs[self.p].place = Some(place);
                 self.state.places[usize::from(place)] = Place::Used;
             }
             Op::Reclaim => self.reclaim(),
@@ -109,13 +110,18 @@ impl Step<'_> {
             Op::Fence => self.fence(),
             Op::Store(at, word) => self.store(at, word),
             Op::Look => {
-                let word = self.load(COMMIT);
+                let word = commit::word(self.load(COMMIT));
                 let proc = &mut self.state.procs[self.p];
                 proc.word = word;
                 self.state.wrongs.went_back |= word < proc.floor;
             }
+            Op::ReadRecord => {
+                let line = self.load(COMMIT);
+                let half = self.half();
+                self.state.procs[self.p].place = Some(commit::record(line, half));
+            }
             Op::LookAgain => {
-                let again = self.load(COMMIT);
+                let again = commit::word(self.load(COMMIT));
                 let word = self.state.procs[self.p].word;
                 let same = if self.config.lacks(Mutation::NoGeneration) {
                     commit::is_live(again) == commit::is_live(word)
@@ -172,7 +178,12 @@ impl Step<'_> {
     }
 
     fn place(&self) -> u8 {
-        self.config.place_of(self.state.procs[self.p].generation)
+        self.state.procs[self.p].place.unwrap_or_default()
+    }
+
+    /// Which record of the catalog slot is for the generation at hand.
+    fn half(&self) -> u8 {
+        if self.config.lacks(Mutation::OneRecord) { 0 } else { self.state.procs[self.p].generation % 2 }
     }
 
     fn resolve(&self, at: At) -> LineSet {
@@ -203,15 +214,18 @@ impl Step<'_> {
         };
         if matches!(at, At::Descriptor | At::Data) {
             let place = self.place();
-            let reads = |q: usize| {
-                let reader = &self.state.procs[q];
-                reader.open && self.config.place_of(reader.generation) == place
-            };
-            self.state.wrongs.reused_under_lease |= (0..self.config.procs()).any(reads);
+            let reads = |reader: &Proc| reader.open && reader.place == Some(place);
+            self.state.wrongs.reused_under_lease |= self.state.procs.iter().any(reads);
         }
         let view = self.config.view(self.p);
         for line in lines(self.resolve(at)) {
-            self.state.memory.store(view, line, word);
+            let old = self.state.memory.peek(view, line);
+            let new = match at {
+                At::Commit => commit::with_word(old, word),
+                At::Record => commit::with_record(old, self.half(), proc.place.unwrap_or_default()),
+                _ => word,
+            };
+            self.state.memory.store(view, line, new);
         }
     }
 
@@ -233,7 +247,7 @@ impl Step<'_> {
         if !self.config.has_cache(self.p) {
             self.state.memory.settle(self.p);
         }
-        let word = self.state.memory.peek(self.config.view(self.p), COMMIT);
+        let word = commit::word(self.state.memory.peek(self.config.view(self.p), COMMIT));
         if self.state.lock.is_some() {
             let named = commit::is_live(word).then(|| self.config.place_of(commit::generation(word)));
             for place in 0..PLACES {
@@ -284,18 +298,17 @@ impl Step<'_> {
 /// The lines that `at` means to process `p`.
 pub(crate) fn resolve(config: &Config, proc: &Proc, p: usize, at: At) -> LineSet {
     let table = |place| 1 << descriptor(place) | 1 << data(place);
-    let known = proc.generation != 0;
-    match at {
-        At::Commit => 1 << COMMIT,
-        At::Descriptor if known => 1 << descriptor(config.place_of(proc.generation)),
-        At::Data if known => 1 << data(config.place_of(proc.generation)),
-        At::Descriptor | At::Data | At::Tables => {
+    match (at, proc.place) {
+        (At::Commit | At::Record, _) => 1 << COMMIT,
+        (At::Descriptor, Some(place)) => 1 << descriptor(place),
+        (At::Data, Some(place)) => 1 << data(place),
+        (At::Descriptor | At::Data | At::Tables, _) => {
             (0..config.places).map(table).fold(0, |all, set| all | set)
         }
-        At::Incarnation => 1 << INCARNATION,
-        At::OwnLease => 1 << lease(p),
-        At::DeadLease => 1 << lease(usize::from(proc.victim)),
-        At::BorrowerLeases => {
+        (At::Incarnation, _) => 1 << INCARNATION,
+        (At::OwnLease, _) => 1 << lease(p),
+        (At::DeadLease, _) => 1 << lease(usize::from(proc.victim)),
+        (At::BorrowerLeases, _) => {
             let borrowers = (0..config.procs()).filter(|&p| config.is_borrower(p));
             borrowers.fold(0, |all, p| all | 1 << lease(p))
         }

@@ -60,9 +60,9 @@ fn runs_grow_and_shrink_in_place() {
     assert_eq!(behind, off + MIB);
     let moved = heap.realloc(off, MIB, 2 * MIB, 64).expect("move");
     assert_ne!(moved, off);
-    assert!(region.bytes(moved, MIB).iter().all(|&byte| byte == 7));
+    assert!(is_filled(region.bytes(moved, MIB), 7));
     let small = heap.realloc(moved, 2 * MIB, 1000, 64).expect("to a block");
-    assert!(region.bytes(small, 1000).iter().all(|&byte| byte == 7));
+    assert!(is_filled(region.bytes(small, 1000), 7));
     assert_eq!(heap.extent_of(small).expect("extent").len, block_bytes(class_of(1000)));
     region.assert_sound();
 }
@@ -140,7 +140,7 @@ fn threads_share_a_heap_and_their_caches_come_back() {
     let heap = region.heap(0);
     let handed_over = std::sync::Mutex::new(Vec::new());
     std::thread::scope(|scope| {
-        for seed in 0..4 {
+        let thread = |seed: u64| {
             let (heap, region, handed_over) = (&heap, &region, &handed_over);
             scope.spawn(move || {
                 let mut random = Random(seed);
@@ -161,8 +161,11 @@ fn threads_share_a_heap_and_their_caches_come_back() {
                         heap.free(off, Some(size)).expect("free");
                     }
                 }
-            });
-        }
+            })
+        };
+        // Joined one by one: the end of the scope alone does not wait for what threads do as they end.
+        let threads: Vec<_> = (0..4).map(thread).collect();
+        threads.into_iter().for_each(|thread| thread.join().expect("thread"));
     });
     for (off, size, _) in handed_over.into_inner().expect("pool") {
         heap.free(off, Some(size)).expect("free");

@@ -54,6 +54,9 @@ fn script(region: &Region) {
     // What the parent left behind is adopted and released.
     let adopted: Vec<u64> = (0..300).map(|_| heap.alloc(1024, 64).expect("alloc")).collect();
     adopted.iter().for_each(|&off| heap.free(off, None).expect("free"));
+    // A publish that never commits leaves a count too high.
+    heap.retain(&[offs[2], offs[6]]).expect("retain");
+    heap.free(offs[6], None).expect("free");
     heap.recount(listed(region)).expect("recount");
     heap.free(offs[2], None).expect("free");
     heap.leave().expect("leave");
@@ -110,7 +113,7 @@ fn check(region: &Region, heap: &Heap, kept: u64, what: &str) {
         }
         owned += heap.extent_of(off).expect("a committed extent").len;
         let pattern = 0x40 + u8::try_from(slot).expect("slot");
-        assert!(off == kept || region.bytes(off, SIZES[slot]).iter().all(|&byte| byte == pattern), "{what}: slot {slot}");
+        assert!(off == kept || is_filled(region.bytes(off, SIZES[slot]), pattern), "{what}: slot {slot}");
     }
     let stats = region.stats(heap);
     assert_eq!((stats.live_bytes, stats.region_owned_bytes), (owned, owned), "{what}");
@@ -144,7 +147,7 @@ fn a_kill_at_every_store_is_recovered() {
 
 #[test]
 fn a_kill_at_every_store_of_the_recovery_is_recovered() {
-    for n in (0..).step_by(5) {
+    for n in (0..).step_by(17) {
         let mut killed = false;
         for m in 0.. {
             let (region, kept) = prepared();

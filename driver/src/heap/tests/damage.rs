@@ -101,3 +101,21 @@ fn a_bitmap_that_calls_taken_chunks_free_hands_nothing_out_twice() {
     assert_eq!(kind_of(heap.alloc(64, 64)), crate::error::ErrorKind::Corrupt);
     assert_eq!(kind_of(heap.alloc(MIB, 64)), crate::error::ErrorKind::Corrupt);
 }
+
+#[test]
+fn a_repair_that_fails_is_tried_again() {
+    let (region, offs) = filled();
+    let entry = region.space.layout().entries_off + (offs[5] - region.space.layout().data_off) / CHUNK_BYTES * 8;
+    let sound = region.space.word(entry).load();
+    region.space.word(entry).store(u64::MAX);
+    // Member 2 died with the lock in hand.
+    region.alive[2].store(false, Ordering::Relaxed);
+    region.space.control(Control::HeapLock).store(1 << 32 | 3);
+    let heap = region.heap(0);
+    for _ in 0..2 {
+        assert_eq!(kind_of(heap.alloc(MIB, 64)), crate::error::ErrorKind::Corrupt);
+    }
+    region.space.word(entry).store(sound);
+    heap.alloc(MIB, 64).expect("repaired");
+    region.assert_sound();
+}

@@ -39,9 +39,6 @@ struct Region {
 struct Memory(File);
 
 impl Device for Memory {
-    fn label(&self) -> String {
-        "memory".to_owned()
-    }
     fn coherence(&self) -> CoherenceReport {
         CoherenceReport::GLOBAL
     }
@@ -52,10 +49,13 @@ impl Device for Memory {
         (&self.0, 0)
     }
     fn len_bytes(&self) -> Result<u64> {
-        Ok(0)
+        Ok(u64::MAX)
     }
     fn owner_uid(&self) -> Result<Option<u32>> {
         Ok(None)
+    }
+    fn mode(&self) -> u32 {
+        0o600
     }
     fn page_bytes(&self) -> u64 {
         4096
@@ -89,10 +89,10 @@ impl Region {
         };
         let layout = Layout::new(shape).expect("layout");
         let window = layout.window_bytes(shape.max_bytes);
-        let device = Memory(memory_file(window));
+        let device = Arc::new(Memory(memory_file(window)));
         let base = DEFAULT_BASE + 20 * TIB + WINDOWS.fetch_add(1, Ordering::Relaxed) % 512 * (2 << 30);
         let mapping = Mapping::new(base, &device.0, 0, &[Part { range: 0..window, writable: true }]).expect("map");
-        let space = Space::new(Arc::new(mapping), layout, Coherence::new(&device, Role::Owner));
+        let space = Space::new(Arc::new(mapping), layout, device.clone(), Coherence::new(device, Role::Owner));
         space.control(Control::Size).store(shape.size_bytes);
         Self { space: Arc::new(space), alive: Arc::new([const { AtomicBool::new(true) }; MEMBERS as usize]) }
     }
@@ -133,6 +133,11 @@ impl Region {
         // SAFETY: inside the mapping; the test uses what it allocated, from one thread at a time.
         unsafe { std::slice::from_raw_parts_mut(self.space.ptr(off), usize::try_from(len).expect("length")) }
     }
+}
+
+/// Whether all bytes are `byte`: quick even in a build without optimization.
+fn is_filled(bytes: &[u8], byte: u8) -> bool {
+    bytes.is_empty() || bytes[0] == byte && bytes[1..] == bytes[..bytes.len() - 1]
 }
 
 fn stat_line(space: &Space, slot: u16, shard: u64) -> &[Word] {

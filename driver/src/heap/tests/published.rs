@@ -22,7 +22,7 @@ fn a_published_extent_outlives_its_free_until_the_last_reference() {
         region.assert_sound();
         other.release(&[off]).expect("release");
         heap.release(&[off]).expect("release");
-        assert!(region.bytes(off, size).iter().all(|&byte| byte == 9));
+        assert!(is_filled(region.bytes(off, size), 9));
         assert_eq!(region.stats(&heap).live_bytes, len);
         other.release(&[off]).expect("the last");
         assert_eq!(region.stats(&heap).live_bytes, 0);
@@ -59,7 +59,7 @@ fn reallocating_what_is_published_copies_it() {
         let moved = heap.realloc(off, size, size, 64).expect("realloc");
         assert_ne!(moved, off);
         region.bytes(moved, size).fill(4);
-        assert!(region.bytes(off, size).iter().all(|&byte| byte == 3));
+        assert!(is_filled(region.bytes(off, size), 3));
         heap.free(moved, Some(size)).expect("free");
         heap.release(&[off]).expect("release");
         assert_eq!(region.stats(&heap).live_bytes, 0);
@@ -113,7 +113,7 @@ fn the_dead_leave_their_tables_and_nothing_else() {
     assert_eq!(region.stats(&survivor).used_bytes, used);
     region.assert_sound();
     for (off, size) in &published {
-        assert!(region.bytes(*off, *size).iter().all(|&byte| byte == 5));
+        assert!(is_filled(region.bytes(*off, *size), 5));
         survivor.release(&[*off]).expect("release");
     }
     blocks.into_iter().for_each(|off| survivor.free(off, None).expect("free"));

@@ -44,14 +44,19 @@ fn plain(e: &ArrowError) -> String {
     cause.map_or_else(|| text.to_owned(), |cause| format!("{text}: {cause}"))
 }
 
-/// A panic, caught: a fault of this program or of a library, set off by its input.
+/// A panic, caught: a fault of this program or of a library.
 pub(crate) fn fault(payload: &(dyn Any + Send)) -> Error {
-    let text = payload.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("no message");
+    let what = panic_text(payload);
     Error::new(
         ErrorKind::Internal,
-        format!("a fault inside csm ({text}); nothing was published; please report it"),
+        format!("a fault inside csm ({what}); nothing was published; please report it"),
     )
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> &str {
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("no message")
 }
 
 /// The text with what would end or disturb the line written out.

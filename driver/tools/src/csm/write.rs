@@ -134,6 +134,6 @@ impl Sink {
 }
 
 fn failed(trouble: &Trouble, e: ArrowError) -> csm::Error {
-    let other = fail::arrow("this format cannot hold the table", e, ErrorKind::Unsupported);
+    let other = fail::arrow("the table does not fit the format", e, ErrorKind::Unsupported);
     trouble.or(other.hint("another --format may: arrow holds every type"))
 }

@@ -1,9 +1,10 @@
 //! `csm cat`
 
+use std::fs;
 use std::path::PathBuf;
 
 use clap::Args;
-use csm::{ErrorKind, OpenOptions, Result};
+use csm::{ErrorKind, OpenOptions, Result, Table};
 
 use super::At;
 use crate::fail;
@@ -48,17 +49,25 @@ impl Cat {
             return Err(csm::Error::new(ErrorKind::InvalidArgument, text));
         }
         let table = self.at.open()?.open_table(&self.name, &OpenOptions { validate: !self.no_validate })?;
-        let schema = table.arrow_schema()?;
-        let reader = table.reader()?;
+        let out = Output::create(self.output.as_deref())?;
+        let written = self.write(&table, out, format);
+        if let (Err(_), Some(path)) = (&written, &self.output)
+            && path.is_file()
+        {
+            // Half a table is worse than none.
+            let _ = fs::remove_file(path);
+        }
+        written
+    }
 
+    fn write(&self, table: &Table, out: Output, format: Format) -> Result<()> {
         let stream =
             self.output.as_ref().is_none_or(|path| path.extension().is_some_and(|suffix| suffix == "arrows"));
-        let out = Output::create(self.output.as_deref())?;
+        let mut sink = Sink::new(out, format, stream, &table.arrow_schema()?)?;
         let people = format == Format::Table;
         let mut left = self.limit.unwrap_or(if people { TABLE_ROWS } else { u64::MAX });
-        let mut sink = Sink::new(out, format, stream, &schema)?;
         let mut shown = 0;
-        for batch in reader {
+        for batch in table.reader()? {
             if left == 0 {
                 break;
             }

@@ -28,7 +28,7 @@ impl Create {
             "created {}: base {:#x}, slot {}, size {}{max}",
             info.label,
             info.base,
-            super::slot(&info),
+            info.slot,
             format_size(info.size_bytes)
         ))?;
         out.finish()

@@ -89,7 +89,3 @@ fn time(unix_ns: u64) -> String {
     let time = DateTime::from_timestamp_nanos(i64::try_from(unix_ns).unwrap_or(i64::MAX));
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
-
-fn slot(info: &csm::RegionInfo) -> u64 {
-    (info.base - 0x4000_0000_0000) >> 40
-}

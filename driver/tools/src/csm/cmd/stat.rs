@@ -50,7 +50,7 @@ fn space_json(info: &RegionInfo, stats: &RegionStats) -> Value {
         "layout_version": info.layout_version,
         "created": time(info.created_unix_ns),
         "base": format!("{:#x}", info.base),
-        "slot": super::slot(info),
+        "slot": info.slot,
         "owner_node": info.owner_node,
         "size_bytes": stats.size_bytes,
         "max_bytes": info.max_bytes,
@@ -107,9 +107,7 @@ fn print(
     ))?;
     out.line(format_args!(
         "address  {:#x}, slot {}, owned by node {}",
-        info.base,
-        super::slot(info),
-        info.owner_node
+        info.base, info.slot, info.owner_node
     ))?;
     out.line(format_args!(
         "size     {} of at most {}: {} metadata, {} data",

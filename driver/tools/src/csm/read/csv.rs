@@ -1,5 +1,6 @@
 //! CSV. The types of the columns are told by the first rows, which are read twice.
 
+use std::fs::File;
 use std::io::{BufReader, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use arrow_csv::ReaderBuilder;
 use arrow_csv::reader::Format;
 use arrow_schema::{ArrowError, DataType, Field, Schema};
 use clap::Args;
-use csm::{ErrorKind, Result};
+use csm::{Error, ErrorKind, Result};
 use regex::Regex;
 
 use super::{Counted, Opened, batch_rows};
@@ -26,20 +27,20 @@ pub(crate) struct CsvOptions {
     #[arg(long)]
     no_header: bool,
 
-    /// CSV: a word that, as an empty field does, stands for null; may be repeated
-    #[arg(long, value_name = "WORD")]
+    /// CSV: a word that, as an empty field does, stands for null in any column; may be repeated
+    #[arg(long, value_name = "WORD", default_values = ["NA", "N/A", "NULL", "null"])]
     null: Vec<String>,
 
     /// CSV: the rows that decide the columns' types; 0 reads all of them
     ///
-    /// A column is boolean, int64, float64, date32, timestamp or utf8: the first that fits all the values
-    /// in these rows. A column without any value in them is utf8. A value further down that does not fit is
-    /// an error.
-    #[arg(long, value_name = "ROWS", default_value_t = 10_000)]
+    /// A column is boolean, int64, float64, date32, timestamp or utf8: the first that fits all the
+    /// values in these rows, and utf8 if all are null. A value further down that does not fit is an
+    /// error. Where a column holds dates or times, all rows decide.
+    #[arg(long, value_name = "ROWS", default_value_t = 10_000, verbatim_doc_comment)]
     infer_rows: usize,
 }
 
-fn one_byte(text: &str) -> std::result::Result<u8, String> {
+fn one_byte(text: &str) -> Result<u8, String> {
     match text {
         "\\t" => Ok(b'\t'),
         _ if text.len() == 1 => Ok(text.as_bytes()[0]),
@@ -50,18 +51,27 @@ fn one_byte(text: &str) -> std::result::Result<u8, String> {
 pub(super) fn open(path: &Path, mut input: Counted, options: &CsvOptions) -> Result<Opened> {
     let tsv = path.extension().is_some_and(|suffix| suffix.eq_ignore_ascii_case("tsv"));
     let delimiter = options.delimiter.unwrap_or(if tsv { b'\t' } else { b',' });
-    let mut format = Format::default().with_header(!options.no_header).with_delimiter(delimiter);
-    if !options.null.is_empty() {
-        let words: Vec<_> = options.null.iter().map(|word| regex::escape(word)).collect();
-        let null = Regex::new(&format!("^(|{})$", words.join("|"))).map_err(|e| {
-            csm::Error::new(ErrorKind::InvalidArgument, format!("--null: {e}; use fewer words"))
-        })?;
-        format = format.with_null_regex(null);
-    }
+    let nulls: Vec<_> = options.null.iter().map(|word| regex::escape(word)).collect();
+    let nulls = Regex::new(&format!("^(|{})$", nulls.join("|")))
+        .map_err(|e| Error::new(ErrorKind::InvalidArgument, format!("--null: {e}; use fewer words")))?;
+    let format =
+        Format::default().with_header(!options.no_header).with_delimiter(delimiter).with_null_regex(nulls);
 
-    let damage = Damage { path: path.to_owned(), delimiter, infer_rows: options.infer_rows };
-    let rows = (options.infer_rows > 0).then_some(options.infer_rows);
-    let (inferred, rows) = format.infer_schema(&mut input, rows).map_err(|e| damage.error(e))?;
+    let damage = Damage {
+        path: path.to_owned(),
+        delimiter,
+        header: !options.no_header,
+        infer_rows: options.infer_rows,
+    };
+    let mut infer = |rows: usize| -> Result<(Schema, usize)> {
+        input.rewind().map_err(|e| fail::system(format_args!("rewind {path:?}"), &e))?;
+        format.infer_schema(&mut input, (rows > 0).then_some(rows)).map_err(|e| damage.error(e))
+    };
+    let (mut inferred, mut rows) = infer(options.infer_rows)?;
+    // arrow-rs reads a later time into a column of dates, or of seconds, without a word about what it drops.
+    if rows == options.infer_rows && inferred.fields().iter().any(|field| field.data_type().is_temporal()) {
+        (inferred, rows) = infer(0)?;
+    }
     if inferred.fields().is_empty() {
         return Err(fail::bad_file(path, "there is no column in it; the first line must name the columns"));
     }
@@ -86,17 +96,19 @@ fn with_text_for_null(inferred: &Schema) -> Schema {
     Schema::new(inferred.fields().iter().map(text).collect::<Vec<_>>())
 }
 
-/// What is needed to say what is wrong with the file, and where.
+/// What is needed to say what is wrong with the file, and where. arrow-rs counts rows, people count lines,
+/// so once there is an error the file is read again.
 struct Damage {
     path: PathBuf,
     delimiter: u8,
+    header: bool,
     infer_rows: usize,
 }
 
 impl Damage {
-    fn error(&self, e: ArrowError) -> csm::Error {
+    fn error(&self, e: ArrowError) -> Error {
         let file = format!("file {:?}", self.path);
-        match e {
+        match &e {
             ArrowError::CsvError(_) => match self.first_odd_row() {
                 Some((line, has, expected)) => fail::bad_file(
                     &self.path,
@@ -108,25 +120,51 @@ impl Damage {
                 ),
                 None => fail::arrow(file, e, ErrorKind::BadFile).hint("correct it, or save it as UTF-8"),
             },
-            ArrowError::ParseError(_) => fail::arrow(file, e, ErrorKind::BadFile).hint(format_args!(
-                "the first {} rows decide the types, --infer-rows 0 lets all of them decide, --null WORD names nulls",
-                self.infer_rows
-            )),
-            e => fail::arrow(file, e, ErrorKind::BadFile),
+            ArrowError::ParseError(text) => match self.misfit(text) {
+                Some((what, line, column)) => fail::bad_file(
+                    &self.path,
+                    format_args!(
+                        "line {line}, column {column:?}: {what}, as the first {} rows are; \
+                         try --infer-rows 0, or --null WORD if the value stands for null",
+                        self.infer_rows
+                    ),
+                ),
+                None => fail::arrow(file, e, ErrorKind::BadFile),
+            },
+            _ => fail::arrow(file, e, ErrorKind::BadFile),
         }
     }
 
-    /// The first row of another width than the first one: its line, its fields, and theirs. arrow-rs counts
-    /// rows, not lines, so the file is read again.
+    fn records(&self) -> Option<csv::ByteRecordsIntoIter<File>> {
+        let mut reader = csv::ReaderBuilder::new();
+        reader.delimiter(self.delimiter).flexible(true).has_headers(false);
+        Some(reader.from_path(&self.path).ok()?.into_byte_records())
+    }
+
+    /// The first row of another width than the first one: its line, its fields, and theirs.
     fn first_odd_row(&self) -> Option<(u64, usize, usize)> {
-        let reader = csv::ReaderBuilder::new()
-            .delimiter(self.delimiter)
-            .flexible(true)
-            .has_headers(false)
-            .from_path(&self.path);
-        let mut records = reader.ok()?.into_byte_records();
+        let mut records = self.records()?;
         let expected = records.next()?.ok()?.len();
-        let odd = records.map_while(|record| record.ok()).find(|record| record.len() != expected)?;
+        let odd = records.map_while(Result::ok).find(|record| record.len() != expected)?;
         Some((odd.position()?.line(), odd.len(), expected))
+    }
+
+    /// What does not fit, its line, and the name of its column, out of arrow-rs's words for it.
+    fn misfit(&self, text: &str) -> Option<(String, u64, String)> {
+        let place = Regex::new(
+            r"(?s)^Error while parsing value (.*) as type '(\w+).*' for column (\d+) at line (\d+)",
+        );
+        let (_, [value, data_type, column, row]) = place.ok()?.captures(text)?.extract();
+        let (column, row): (usize, usize) = (column.parse().ok()?, row.parse().ok()?);
+        let mut records = self.records()?.map_while(Result::ok);
+        let name = if self.header {
+            // It was counted as row 0.
+            let header = records.next()?;
+            String::from_utf8_lossy(header.get(column)?).into_owned()
+        } else {
+            format!("column_{}", column + 1)
+        };
+        let record = records.nth(row.checked_sub(usize::from(self.header))?)?;
+        Some((format!("{value} is not {data_type}"), record.position()?.line(), name))
     }
 }

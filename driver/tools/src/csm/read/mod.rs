@@ -9,6 +9,8 @@ mod parquet;
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::iter;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -80,12 +82,23 @@ pub(crate) fn open(path: &Path, format: Option<Format>, csv: &CsvOptions) -> Res
     }
     let position = Arc::new(AtomicU64::new(0));
     let input = Counted { file, position: position.clone() };
-    let (schema, batches) = match format {
-        Format::Csv => csv::open(path, input, csv)?,
-        Format::Parquet => parquet::open(path, input.file, total_bytes, position.clone())?,
-        Format::Arrow => ipc::open(path, input, content == Content::ArrowFile)?,
-    };
+    let told = position.clone();
+    let (schema, mut batches) = guarded(path, || match format {
+        Format::Csv => csv::open(path, input, csv),
+        Format::Parquet => parquet::open(path, input.file, total_bytes, told),
+        Format::Arrow => ipc::open(path, input, content == Content::ArrowFile),
+    })?;
+    let path = path.to_owned();
+    let batches = Box::new(iter::from_fn(move || guarded(&path, || batches.next().transpose()).transpose()));
     Ok(Source { schema, total_bytes, position, batches })
+}
+
+/// arrow-rs panics on some damaged files. What was being read is not used any more after that.
+fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T>) -> Result<T> {
+    panic::catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|fault| {
+        let what = fail::panic_text(fault.as_ref());
+        Err(fail::bad_file(path, format_args!("it is damaged ({what}); copy it again")))
+    })
 }
 
 type Opened = (SchemaRef, Box<dyn Iterator<Item = Result<RecordBatch>>>);

@@ -1,0 +1,38 @@
+//! Running the suite: what `cargo test` expects of a test program, and starting it as a helper instead.
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+use crate::cases;
+use crate::process::{self, Role};
+use crate::{Fixture, Outcome};
+
+/// A test of a program: its name and what it does.
+pub type Test = (String, Box<dyn FnOnce() -> Outcome + Send>);
+
+/// Runs every case on every fixture. Does not return.
+pub fn run(fixtures: &'static [&'static dyn Fixture]) -> ! {
+    let tests = fixtures.iter().flat_map(|fixture| {
+        cases::ALL.iter().map(move |(name, case)| -> Test {
+            (format!("{}::{name}", fixture.name()), Box::new(move || case(*fixture)))
+        })
+    });
+    run_tests(tests.collect(), cases::ROLES)
+}
+
+/// Runs tests, or is a helper in one of the roles. Does not return.
+pub fn run_tests(tests: Vec<Test>, roles: &[(&str, Role)]) -> ! {
+    if let Some(status) = process::run_role(roles) {
+        std::process::exit(status);
+    }
+    let trials = tests.into_iter().map(|(name, test)| {
+        let title = name.clone();
+        Trial::ignorable_test(name, move || match test() {
+            Ok(()) => Ok::<_, Failed>(Completion::Completed),
+            Err(why) => {
+                println!("SKIPPED: {title}: {}", why.0);
+                Ok(Completion::ignored_with(why.0))
+            }
+        })
+    });
+    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit()
+}

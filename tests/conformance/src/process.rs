@@ -1,0 +1,170 @@
+//! Other processes: the test program started again in a role, and a conversation with it in lines.
+//!
+//! The helper's standard input and output are the conversation; when the test is gone its input ends, and
+//! with it the helper. Nobody waits longer than [`DEADLINE`].
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
+
+/// The longest a helper may take for anything: reaching it is a failure, not a measurement.
+pub const DEADLINE: Duration = Duration::from_secs(120);
+
+const ROLE: &str = "CSM_TEST_ROLE";
+
+/// What a helper does.
+pub type Role = fn(&mut Inside);
+
+/// The conversation as the helper sees it.
+pub struct Inside {
+    args: Vec<String>,
+}
+
+impl Inside {
+    /// Argument `i`.
+    #[must_use]
+    pub fn arg(&self, i: usize) -> &str {
+        self.args.get(i).map(String::as_str).expect("an argument of the role")
+    }
+
+    /// Argument `i` as a number.
+    #[must_use]
+    pub fn number(&self, i: usize) -> u64 {
+        self.arg(i).parse().expect("a number as argument of the role")
+    }
+
+    /// Says a line to the test.
+    pub fn say(&self, line: impl std::fmt::Display) {
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{line}").and_then(|()| out.flush()).expect("the test listens");
+    }
+
+    /// The next line from the test; without one the helper ends.
+    #[must_use]
+    pub fn hear(&self) -> String {
+        let mut line = String::new();
+        if std::io::stdin().read_line(&mut line).is_ok_and(|bytes| bytes > 0) {
+            return line.trim_end().to_owned();
+        }
+        std::process::exit(99)
+    }
+
+    /// Waits for the test to say `line`.
+    pub fn await_line(&self, line: &str) {
+        assert_eq!(self.hear(), line);
+    }
+}
+
+/// Runs the role that the environment asks for, if it does; returns the exit status then.
+#[must_use]
+pub fn run_role(roles: &[(&str, Role)]) -> Option<i32> {
+    let wanted = std::env::var(ROLE).ok()?;
+    let Some((_, role)) = roles.iter().find(|(name, _)| *name == wanted) else {
+        eprintln!("no role {wanted:?}");
+        return Some(98);
+    };
+    role(&mut Inside { args: std::env::args().skip(1).collect() });
+    Some(0)
+}
+
+/// A helper as the test sees it. Killed when dropped.
+pub struct Helper {
+    role: String,
+    child: Child,
+    stdin: Option<ChildStdin>,
+    lines: Receiver<String>,
+}
+
+impl Helper {
+    /// Starts this program in `role`.
+    #[must_use]
+    pub fn start(role: &str, args: &[&str]) -> Self {
+        let program = std::env::current_exe().expect("this program");
+        let mut child = Command::new(program)
+            .args(args)
+            .env(ROLE, role)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("starting a helper");
+        let (stdin, stdout) = (child.stdin.take(), child.stdout.take().expect("a pipe"));
+        let (send, lines) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if send.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { role: role.to_owned(), child, stdin, lines }
+    }
+
+    /// The helper's process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The next line the helper says; `None` when it ended.
+    pub fn try_hear(&mut self) -> Option<String> {
+        match self.lines.recv_timeout(DEADLINE) {
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("helper {:?} says nothing for {DEADLINE:?}", self.role),
+        }
+    }
+
+    /// The next line the helper says.
+    pub fn hear(&mut self) -> String {
+        self.try_hear().unwrap_or_else(|| panic!("helper {:?} ended: {:?}", self.role, self.child.wait()))
+    }
+
+    /// Waits for the helper to say `line`.
+    pub fn await_line(&mut self, line: &str) {
+        assert_eq!(self.hear(), line, "from helper {:?}", self.role);
+    }
+
+    /// Says a line to the helper.
+    pub fn say(&mut self, line: impl std::fmt::Display) {
+        let stdin = self.stdin.as_mut().expect("a pipe");
+        writeln!(stdin, "{line}").and_then(|()| stdin.flush()).expect("the helper listens");
+    }
+
+    /// Kills the helper as a crash would, and waits until it is gone.
+    pub fn kill(mut self) {
+        self.child.kill().expect("kill");
+        self.child.wait().expect("wait");
+    }
+
+    /// Ends the conversation and waits for the helper to end.
+    pub fn wait(mut self) -> ExitStatus {
+        drop(self.stdin.take());
+        // Its output ends when it does; this is where the deadline holds.
+        while self.try_hear().is_some() {}
+        self.child.wait().expect("wait")
+    }
+
+    /// Waits for the helper to end, and well.
+    pub fn finish(self) {
+        let role = self.role.clone();
+        let status = self.wait();
+        assert!(status.success(), "helper {role:?} ended with {status}");
+    }
+
+    /// Waits for the helper to be ended by `signal`.
+    pub fn finish_by(self, signal: i32) {
+        let role = self.role.clone();
+        let status = self.wait();
+        assert_eq!(status.signal(), Some(signal), "helper {role:?} ended with {status}");
+    }
+}
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        // What ended already cannot be killed, and that is as good.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
