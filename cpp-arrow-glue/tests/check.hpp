@@ -125,12 +125,13 @@ class ScratchFile {
 };
 
 // The address of every buffer that has bytes, else 0, in order: columns, chunks, children and
-// dictionaries. Chunks without rows are left out, as Arrow's TableBatchReader does.
+// dictionaries. Where there are no rows there is nothing to keep: Arrow leaves out such chunks, and makes up
+// the one offset of such a child.
 using Addresses = std::vector<uintptr_t>;
 
 inline void AddAddresses(const arrow::ArrayData& data, Addresses* addresses) {
   for (const auto& buffer : data.buffers) {
-    addresses->push_back(buffer != nullptr && buffer->size() > 0 ? reinterpret_cast<uintptr_t>(buffer->data()) : 0);
+    addresses->push_back(buffer != nullptr && buffer->size() > 0 && data.length > 0 ? reinterpret_cast<uintptr_t>(buffer->data()) : 0);
   }
   for (const auto& child : data.child_data) AddAddresses(*child, addresses);
   if (data.dictionary != nullptr) AddAddresses(*data.dictionary, addresses);

@@ -25,8 +25,9 @@ std::shared_ptr<arrow::Table> TableOf(const Case& one) {
 
 // Arrow 10's full validation misreads an extension type over decimals.
 template <class Tabular>
-void CheckValid(const Tabular& tabular) {
-  CHECK_OK(ARROW_VERSION_MAJOR < 13 ? tabular.Validate() : tabular.ValidateFull());
+void CheckValid(const std::string& name, const Tabular& tabular) {
+  const auto status = ARROW_VERSION_MAJOR < 13 ? tabular.Validate() : tabular.ValidateFull();
+  if (!status.ok()) test::Fail(__FILE__, __LINE__, name + ": " + status.ToString());
 }
 
 Case MakeCase(std::string name, test::RandomArrays* random, const arrow::FieldVector& fields, int64_t most_batches,
@@ -38,7 +39,7 @@ Case MakeCase(std::string name, test::RandomArrays* random, const arrow::FieldVe
     arrow::ArrayVector columns;
     for (const auto& field : fields) columns.push_back(random->Make(field->type(), rows));
     one.batches.push_back(arrow::RecordBatch::Make(one.schema, rows, columns));
-    CheckValid(*one.batches.back());
+    CheckValid(one.name, *one.batches.back());
   }
   return one;
 }
@@ -103,10 +104,11 @@ int Open(const std::string& uri, const std::string& addresses_path) {
     options.validate = true;
     const auto expected = TableOf(one);
     const auto table = UNWRAP(region->OpenTable(one.name, options));
-    if (!table->Equals(*expected, /*check_metadata=*/true)) {
+    // Arrow 10 adds the extension to the field's metadata.
+    if (!table->Equals(*expected, /*check_metadata=*/ARROW_VERSION_MAJOR >= 13)) {
       test::Fail(__FILE__, __LINE__, one.name + ": read " + table->ToString() + " instead of " + expected->ToString());
     }
-    CheckValid(*table);
+    CheckValid(one.name, *table);
 
     std::string line;
     std::getline(addresses_file, line);

@@ -48,14 +48,11 @@ fn publish_and_read(region: &Region) -> Result<(), Box<dyn Error>> {
 
     let table = region.open_table("trades", &OpenOptions::default())?;
     let read = &table.record_batches()?[0];
-    let price = read.column(1).as_primitive::<Float64Type>();
-    println!(
-        "read {} prices at {:p}, the sum is {}",
-        price.len(),
-        price.values(),
-        price.values().iter().sum::<f64>()
-    );
-    if price.values().as_ptr() != batch.column(1).as_primitive::<Float64Type>().values().as_ptr() {
+    let (made, read) =
+        (batch.column(1).as_primitive::<Float64Type>(), read.column(1).as_primitive::<Float64Type>());
+    let sum: f64 = read.values().iter().sum();
+    println!("read {} prices at {:p}, their sum is {sum}", read.len(), read.values().as_ptr());
+    if read.values().as_ptr() != made.values().as_ptr() {
         return Err("the values moved".into());
     }
     Ok(())

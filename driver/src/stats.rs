@@ -25,7 +25,7 @@ pub struct RegionStats {
     pub tables: u64,
     /// Generations that wait for their readers.
     pub retired: u64,
-    /// Leases held by all processes.
+    /// Leases held by all living processes.
     pub leases: u64,
     /// Processes that have the region open.
     pub members: u64,

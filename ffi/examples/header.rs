@@ -28,7 +28,9 @@ const FILES: &[&str] = &[
 
 fn main() -> Result<(), Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let parse = |path: &str| -> Result<_, Box<dyn Error>> { Ok(syn::parse_file(&fs::read_to_string(root.join(path))?)?) };
+    let parse = |path: &str| -> Result<_, Box<dyn Error>> {
+        Ok(syn::parse_file(&fs::read_to_string(root.join(path))?)?)
+    };
     let mut items = Vec::new();
     for file in FILES {
         for item in parse(&format!("src/{file}.rs"))?.items {
@@ -36,7 +38,9 @@ fn main() -> Result<(), Box<dyn Error>> {
                 Item::Macro(m) if m.mac.path.is_ident("export") => {
                     let functions: syn::File = syn::parse2(m.mac.tokens)?;
                     for function in functions.items {
-                        let Item::Fn(function) = function else { return Err("only functions are exported".into()) };
+                        let Item::Fn(function) = function else {
+                            return Err("only functions are exported".into());
+                        };
                         items.push(extern_function(function));
                     }
                 }
@@ -77,7 +81,8 @@ fn status_codes(file: syn::File) -> Result<Vec<Item>, Box<dyn Error>> {
         Item::Macro(m) if m.mac.path.is_ident("kinds") => Some(m.mac.tokens),
         _ => None,
     });
-    let kinds: ItemEnum = syn::parse2(kinds.map(|tokens| quote!(enum Kinds { #tokens })).ok_or("no kinds!")?)?;
+    let kinds: ItemEnum =
+        syn::parse2(kinds.map(|tokens| quote!(enum Kinds { #tokens })).ok_or("no kinds!")?)?;
     let constant = |kind: syn::Variant| {
         let mut name = "CSM_E".to_owned();
         for letter in kind.ident.to_string().chars() {

@@ -55,14 +55,15 @@ macro_rules! export {
 
 /// Runs the body of an exported function; a panic becomes an error.
 pub(crate) fn guard<R>(body: impl FnOnce() -> Result<R>) -> Result<R> {
-    // What a panic may leave half done is the library's own state, which panics do not get to see twice:
-    // locks of the core are taken over from a holder that failed.
+    // Unwind safety is for what a panic leaves half done. Of the caller's that is nothing: results are written
+    // last. What it is of the library's own the status says: a fault, to be reported.
     catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| Err(from_panic(&*panic)))
 }
 
 fn from_panic(panic: &(dyn Any + Send)) -> Error {
     let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("of an unknown kind");
+    let text =
+        text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("of an unknown kind");
     Error::new(ErrorKind::Internal, format!("a fault in libcsm, please report it: panic: {text}"))
 }
 
@@ -191,8 +192,12 @@ macro_rules! take {
                 // SAFETY: a struct to be read and written, by the contract of Arg::new, and aligned.
                 let taken = unsafe { $type::from_raw(place.as_ptr()) };
                 if taken.is_released() {
-                    let text = concat!("argument {}: the ", stringify!($type), " was released already; pass a live one");
-                    return Err(Error::new(ErrorKind::BadArrow, text.replace("{}", self.name)));
+                    let e = self.invalid(concat!(
+                        "the ",
+                        stringify!($type),
+                        " was released already; pass a live one"
+                    ));
+                    return Err(e.with_kind(ErrorKind::BadArrow));
                 }
                 Ok(taken)
             }

@@ -134,12 +134,8 @@ impl<T: Send + Sync> Handles<T> {
         if chunk.load(Ordering::Acquire).is_null() {
             let fresh: Box<[Slot<T>]> = (0..CHUNK_SLOTS).map(|_| Slot::new()).collect();
             let fresh = Box::into_raw(fresh);
-            let raced = chunk.compare_exchange(
-                ptr::null_mut(),
-                fresh.cast(),
-                Ordering::AcqRel,
-                Ordering::Acquire,
-            );
+            let raced =
+                chunk.compare_exchange(ptr::null_mut(), fresh.cast(), Ordering::AcqRel, Ordering::Acquire);
             if raced.is_err() {
                 // SAFETY: made above and not published.
                 drop(unsafe { Box::from_raw(fresh) });
@@ -245,11 +241,15 @@ fn refuse<H: Handle>(refused: Refused, handle: *const H) -> Error {
     match refused {
         Refused::Closed => Error::new(
             ErrorKind::Closed,
-            format!("{handle:p} is no open {name}: it was closed before, or never was one; use what the library gave, and nothing after its close"),
+            format!(
+                "{handle:p} is no open {name}: it was closed before, or never was one; use what the library gave, and nothing after its close"
+            ),
         ),
         Refused::Forked => Error::new(
             ErrorKind::Forked,
-            format!("the {name} {handle:p} belongs to the process that this one was forked from; open the region again in this process"),
+            format!(
+                "the {name} {handle:p} belongs to the process that this one was forked from; open the region again in this process"
+            ),
         ),
     }
 }
@@ -293,4 +293,78 @@ pub(crate) fn close<H: Handle>(handle: *const H) -> Result<H::Object> {
         H::handles().push_free(index, slot);
     }
     Ok(object)
+}
+
+#[cfg(test)]
+#[allow(clippy::expect_used, reason = "tests")]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::{Arc, Barrier};
+
+    use super::*;
+
+    struct Tested;
+
+    impl Handle for Tested {
+        type Object = Arc<AtomicBool>;
+        const KIND: u64 = 15;
+        const NAME: &'static str = "tested_t";
+        fn handles() -> &'static Handles<Self::Object> {
+            static HANDLES: Handles<Arc<AtomicBool>> = Handles::new();
+            &HANDLES
+        }
+    }
+
+    #[test]
+    fn a_close_waits_for_who_is_inside_and_lets_nobody_else_in() {
+        let left = Arc::new(AtomicBool::new(false));
+        let handle = open::<Tested>(left.clone()).expect("open").addr();
+        let inside = Barrier::new(2);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let handle = ptr::without_provenance::<Tested>(handle);
+                with(handle, |object| {
+                    inside.wait();
+                    // The close has begun once the handle opens no more.
+                    while with(handle, |_| Ok(())).is_ok() {}
+                    object.store(true, Ordering::Relaxed);
+                    Ok(())
+                })
+                .expect("the handle was open");
+            });
+            inside.wait();
+            let object = close(ptr::without_provenance::<Tested>(handle)).expect("close");
+            assert!(object.load(Ordering::Relaxed), "closed under a reader");
+            assert_eq!(Arc::strong_count(&left), 2);
+        });
+    }
+
+    #[test]
+    fn a_slot_whose_generations_are_used_up_is_not_used_again() {
+        static HANDLES: Handles<u8> = Handles::new();
+        let (index, generation) = HANDLES.insert(1).expect("room");
+        let slot = HANDLES.slot(index).expect("slot");
+        assert_eq!((index, generation), (0, 1));
+        slot.state.store(u64::from(u32::MAX - 1), Ordering::Relaxed);
+        HANDLES.push_free(index, slot);
+        assert_eq!(HANDLES.insert(2), Some((0, u32::MAX)));
+        assert_eq!(HANDLES.insert(3), Some((1, 1)), "another slot");
+    }
+
+    #[test]
+    fn free_slots_are_used_in_any_order_and_chunks_added() {
+        static HANDLES: Handles<usize> = Handles::new();
+        let all: Vec<_> = (0..3 * CHUNK_SLOTS).map(|i| HANDLES.insert(i).expect("room")).collect();
+        let mut seen = Vec::new();
+        HANDLES.for_each(|object| seen.push(*object));
+        assert_eq!(seen, (0..3 * CHUNK_SLOTS).collect::<Vec<_>>());
+        for &(index, _) in all.iter().step_by(2) {
+            let slot = HANDLES.slot(index).expect("slot");
+            slot.state.fetch_add(1, Ordering::Relaxed);
+            HANDLES.push_free(index, slot);
+        }
+        let again: Vec<_> = (0..all.len() / 2).map(|_| HANDLES.insert(7).expect("room")).collect();
+        assert!(again.iter().all(|(index, generation)| index % 2 == 0 && *generation == 3));
+        assert_eq!(HANDLES.insert(8), Some((3 * CHUNK_SLOTS as u32, 1)));
+    }
 }

@@ -21,7 +21,8 @@ fn empty() -> *mut c_void {
 
 fn not_null(pointer: *mut c_void) -> Result<NonNull<u8>> {
     NonNull::new(pointer.cast()).ok_or_else(|| {
-        let text = "the pointer is NULL, which is never the address of an allocation; pass what csm_heap_alloc gave";
+        let text =
+            "the pointer is NULL, which is never the address of an allocation; pass what csm_heap_alloc gave";
         Error::new(ErrorKind::InvalidArgument, text)
     })
 }

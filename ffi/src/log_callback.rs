@@ -81,11 +81,64 @@ pub(crate) fn install() -> Result<()> {
         log::set_max_level(LevelFilter::Trace);
         return Ok(());
     }
-    let text = "this program has another logger for the Rust crate log; leave the option log out and use that one";
+    let text =
+        "this program has another logger for the Rust crate log; leave the option log out and use that one";
     Err(Error::new(ErrorKind::Unsupported, text))
 }
 
 /// A C string of `text`; a zero byte, which C could not pass over, becomes a space.
 pub(crate) fn c_string(text: String) -> CString {
     CString::new(text.replace('\0', " ")).unwrap_or_default()
+}
+
+#[cfg(test)]
+#[allow(clippy::expect_used, reason = "tests")]
+mod tests {
+    use std::ffi::CStr;
+    use std::ptr;
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::ctx::{csm_ctx_free, csm_ctx_new};
+
+    type Lines = Mutex<Vec<(u32, String)>>;
+
+    unsafe extern "C" fn keep(user: *mut c_void, level: u32, message: *const c_char) {
+        // SAFETY: `new` passes the lines; the logger a string.
+        let (lines, message) = unsafe { (&*user.cast::<Lines>(), CStr::from_ptr(message)) };
+        let message = message.to_str().expect("UTF-8").to_owned();
+        lines.lock().expect("lines").push((level, message));
+    }
+
+    fn new(lines: &Lines, log_level: u32) -> *mut csm_ctx_t {
+        let options = csm_ctx_options_t {
+            struct_size: size_of::<csm_ctx_options_t>() as u64,
+            survive_region_loss: 0,
+            log_level,
+            log: Some(keep),
+            log_user: ptr::from_ref(lines).cast_mut().cast(),
+            patience_ns: 0,
+        };
+        let mut ctx = ptr::null_mut();
+        // SAFETY: valid pointers.
+        assert_eq!(unsafe { csm_ctx_new(&raw const options, &raw mut ctx, ptr::null_mut()) }, 0);
+        ctx
+    }
+
+    #[test]
+    fn each_context_hears_what_it_asked_for_until_it_is_freed() {
+        let (few, all) = (Lines::default(), Lines::default());
+        let contexts = [new(&few, 0), new(&all, CSM_LOG_TRACE)];
+        log::info!("one");
+        log::warn!("two\0{}", 2);
+        for ctx in contexts {
+            // SAFETY: a context, freed once.
+            assert_eq!(unsafe { csm_ctx_free(ctx) }, 0);
+        }
+        log::error!("nobody hears this");
+        let two = (CSM_LOG_WARN, "two 2".to_owned());
+        let heard = |lines: Lines| lines.into_inner().expect("lines");
+        assert_eq!(heard(few), vec![two.clone()]);
+        assert_eq!(heard(all), [(CSM_LOG_INFO, "one".to_owned()), two]);
+    }
 }

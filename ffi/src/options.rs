@@ -42,7 +42,10 @@ fn struct_size<T: CStruct>(arg: &Arg<*const T>) -> Result<usize> {
     // SAFETY: every struct of this sort begins with its size, and Arg vouches for the pointer.
     let struct_size = unsafe { arg.value.cast::<u64>().read() };
     if struct_size < SIZE_BYTES as u64 || struct_size > STRUCT_BYTES_MAX {
-        let why = format_args!("its struct_size is {struct_size}; set it to sizeof({name}), which is {}", size_of::<T>());
+        let why = format_args!(
+            "its struct_size is {struct_size}; set it to sizeof({name}), which is {}",
+            size_of::<T>()
+        );
         return Err(arg.invalid(why));
     }
     Ok(usize::try_from(struct_size).unwrap_or(usize::MAX))

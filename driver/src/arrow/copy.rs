@@ -94,7 +94,11 @@ impl BatchCopier {
     }
 
     fn buffer(&mut self, buffer: &Buffer, copies: &mut Copies) -> Result<Buffer> {
-        if buffer.is_empty() || self.region.contains(buffer.as_ptr()) {
+        if buffer.is_empty() {
+            // Not a clone: that could keep alive all of what it is an empty slice of.
+            return Ok(Buffer::default());
+        }
+        if self.region.contains(buffer.as_ptr()) {
             return Ok(buffer.clone());
         }
         let key = (buffer.as_ptr().addr(), buffer.len());

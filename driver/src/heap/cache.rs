@@ -18,14 +18,14 @@ use crate::sys::process;
 
 /// Most bytes and blocks that a stack may hold.
 const STACK_BYTES_MAX: u64 = 512 * 1024;
-const STACK_BLOCKS_MAX: u64 = 128;
+const STACK_BLOCKS_MAX: usize = 128;
 /// Part of the region that a stack may hold.
 const STACKS_PER_REGION: u64 = 1024;
 /// The last line of a member's statistics is for threads that found no line of their own.
 pub(super) const SHARED_SHARD: u64 = MEMBER_STAT_SHARDS - 1;
 
 /// Blocks that go between a cache and a bin at once, at most: half a stack, and one.
-pub(super) const BATCH: usize = STACK_BLOCKS_MAX as usize / 2 + 1;
+pub(super) const BATCH: usize = STACK_BLOCKS_MAX / 2 + 1;
 
 /// Free blocks of one class. Its memory is there from the start: it may be changed from inside `with`.
 pub(super) struct Stack {
@@ -60,7 +60,8 @@ impl Stack {
 
     /// Takes blocks in, so that the first is popped first.
     pub(super) fn refill(&mut self, blocks: &[u64]) {
-        blocks.iter().rev().for_each(|&off| drop(self.push(off)));
+        debug_assert!(self.blocks.len() + blocks.len() <= self.most);
+        self.blocks.extend(blocks.iter().rev());
     }
 
     /// Moves the older half out, to go to the bin, and says how many.
@@ -86,7 +87,7 @@ impl Cache {
         let data_bytes = heap.space.data_bytes();
         let bytes = STACK_BYTES_MAX.min(data_bytes / STACKS_PER_REGION);
         let stacks = std::array::from_fn(|class| {
-            Stack::new(super::index(STACK_BLOCKS_MAX.min(bytes / block_bytes(class))))
+            Stack::new(STACK_BLOCKS_MAX.min(super::index(bytes / block_bytes(class))))
         });
         let shard = heap.take_shard();
         Self { id: heap.id.load(Ordering::Relaxed), heap: Arc::downgrade(heap), shard, stat: heap.process.shard(shard), stacks }
@@ -106,6 +107,7 @@ impl Cache {
 }
 
 /// The caches of a thread, one a heap.
+#[expect(clippy::vec_box, reason = "LAST points to one of them while the vector grows")]
 struct Caches(RefCell<Vec<Box<Cache>>>);
 
 thread_local! {

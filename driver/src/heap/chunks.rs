@@ -183,8 +183,8 @@ impl<'a> Chunks<'a> {
     /// Writes the entries of the chunks `from .. to` behind the head at `chunk`. Refuses to overwrite what the
     /// entries say is in use, whatever the bitmap says.
     fn write_rest(&self, chunk: u64, from: u64, to: u64) -> Result<()> {
-        // Where the run begins that was found to have left its entries behind here.
-        let mut left_by = chunk;
+        // The run that left its entries here: if it did not reach the chunk before, it does not reach this one.
+        let mut left_by = None;
         for back in from..to {
             let at = chunk + back;
             let word = self.view.entry_word(at);
@@ -195,9 +195,15 @@ impl<'a> Chunks<'a> {
             if old == entry {
                 continue;
             }
-            if old != Entry::Free.encode() && Entry::decode(old) != left_by_entry(at, left_by) {
-                self.check_free(at)?;
-                left_by = at - back_of(old);
+            if old != Entry::Free.encode() {
+                let first = match Entry::decode(old) {
+                    Some(Entry::Rest(back)) => at.checked_sub(back.into()),
+                    _ => None,
+                };
+                if first.is_none() || first != left_by {
+                    self.check_free(at)?;
+                    left_by = first;
+                }
             }
             word.store(entry);
         }
@@ -230,7 +236,7 @@ impl<'a> Chunks<'a> {
     fn find(&self, count: u64, align: u64) -> Option<u64> {
         let lowest = self.note(Note::LowestFree).load();
         let mut first_free = None;
-        let found = free_runs(self.bitmap, lowest / 64).find_map(|(start, length)| {
+        let found = free_runs(self.bitmap, lowest / 64, count.saturating_add(align)).find_map(|(start, length)| {
             first_free.get_or_insert(start);
             let at = start.next_multiple_of(align);
             (at + count <= start + length).then_some(at)
@@ -248,8 +254,8 @@ impl<'a> Chunks<'a> {
         let chunks = self.view.chunks();
         self.note(Note::Described).store(0);
         let mut bitmap = vec![u64::MAX; self.bitmap.len()];
-        if !chunks.is_multiple_of(64) {
-            bitmap.last_mut().map(|last| *last = u64::MAX >> (64 - chunks % 64));
+        if let Some(last) = bitmap.last_mut().filter(|_| !chunks.is_multiple_of(64)) {
+            *last = u64::MAX >> (64 - chunks % 64);
         }
         let (mut used, mut owned, mut orphans) = (0, 0, 0);
         for run in self.view.runs() {
@@ -285,27 +291,28 @@ impl<'a> Chunks<'a> {
     }
 }
 
-/// Runs of free chunks in address order, from a word of the bitmap on: `(first chunk, length)`.
-pub(super) fn free_runs(bitmap: &[Word], from_word: u64) -> impl Iterator<Item = (u64, u64)> {
+/// Runs of free chunks in address order, from a word of the bitmap on: `(first chunk, length)`. Nobody looks
+/// further than `enough` chunks into a run, so that a long one comes in pieces.
+pub(super) fn free_runs(bitmap: &[Word], from_word: u64, enough: u64) -> impl Iterator<Item = (u64, u64)> {
     let end = bitmap.len() as u64 * 64;
     let mut next = from_word.saturating_mul(64);
-    // The first chunk from `at` on whose bit, seen through `flip`, is set.
-    let scan = move |mut at: u64, flip: u64| {
-        while at < end {
+    // The first chunk of `at .. to` whose bit, seen through `flip`, is set.
+    let scan = move |mut at: u64, to: u64, flip: u64| {
+        while at < to {
             let rest = (bitmap[index(at / 64)].load() ^ flip) >> (at % 64);
             if rest != 0 {
-                return at + u64::from(rest.trailing_zeros());
+                return to.min(at + u64::from(rest.trailing_zeros()));
             }
             at = (at / 64 + 1) * 64;
         }
-        end
+        to
     };
     std::iter::from_fn(move || {
-        let start = scan(next, 0);
+        let start = scan(next, end, 0);
         if start >= end {
             return None;
         }
-        next = scan(start, u64::MAX);
+        next = scan(start, end.min(start.saturating_add(enough)), u64::MAX);
         Some((start, next - start))
     })
 }

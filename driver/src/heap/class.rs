@@ -4,6 +4,8 @@
 //! ninth of a block above 1 KiB is waste. Half of what Arrow asks for lies between 16 and 256 KiB, so
 //! coarser classes would cost real memory.
 
+#![expect(clippy::cast_possible_truncation, reason = "sizes and tables of at most 128 KiB, some in constants")]
+
 use crate::region::layout::{CHUNK_BYTES, GRANULE_BYTES};
 
 /// Number of classes.

@@ -46,6 +46,7 @@ const DIRTY: u64 = 1 << 2;
 
 impl Entry {
     /// `None` for a word that [`Entry::encode`] never makes.
+    #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "fields are cut out of the word")]
     pub(super) fn decode(word: u64) -> Option<Self> {
         let (class, owner, chunks) = ((word >> 8) as u8, (word >> 16) as u16, (word >> 32) as u32);
@@ -68,6 +69,7 @@ impl Entry {
         sound.then_some(entry)
     }
 
+    #[inline]
     pub(super) fn encode(self) -> u64 {
         match self {
             Entry::Free => 0,

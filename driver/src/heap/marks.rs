@@ -21,13 +21,14 @@ impl Mark {
     /// Nothing: never allocated by this process, or freed.
     pub(super) const NONE: Self = Self(0);
     /// A run of its own.
-    pub(super) const LARGE: Self = Self(CLASSES as u8 + 1);
+    pub(super) const LARGE: Self = Self(1 << 6 | 1);
     /// Freed by this process, and still published: a block that waits for its last reference.
     const LIMBO: u8 = 1 << 7;
 
+    /// A block of `class`.
     #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "there are 64 classes")]
     pub(super) fn block(class: usize) -> Self {
-        #[expect(clippy::cast_possible_truncation, reason = "there are 64 classes")]
         Self(class as u8 + 1)
     }
 
@@ -95,8 +96,11 @@ impl Marks {
     pub(super) fn span_of(&self, chunk: u64) -> &AtomicU32 {
         let chunk = super::index(chunk);
         assert!(chunk < self.spans.len() / 4, "chunk {chunk} is outside the region");
-        // SAFETY: inside the mapping, page-aligned plus a multiple of 4; else as in `at`.
-        unsafe { &*self.spans.as_mut_ptr().cast::<AtomicU32>().add(chunk) }
+        #[expect(clippy::cast_ptr_alignment, reason = "a mapping begins at a page")]
+        // SAFETY: inside the mapping and a multiple of 4 from its start; else as in `at`.
+        unsafe {
+            &*self.spans.as_mut_ptr().cast::<AtomicU32>().add(chunk)
+        }
     }
 }
 

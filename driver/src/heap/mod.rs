@@ -37,7 +37,7 @@ use class::{block_bytes, class_for};
 use marks::Mark;
 use private::Private;
 
-pub(crate) use report::{HeapStats, stats};
+pub(crate) use report::stats;
 pub(crate) use view::View;
 
 /// How often one allocation asks for space to be reclaimed before it fails.
@@ -243,11 +243,6 @@ impl Heap {
     /// heap lock next does so.
     pub(crate) fn extend(&self) -> Result<()> {
         self.private.lock().map(drop)
-    }
-
-    /// Sizes of everything; `members_live_bytes` is what the living members hold, as `member` counts it.
-    pub(crate) fn stats(&self, members_live_bytes: u64) -> HeapStats {
-        report::stats(&self.private.space, members_live_bytes)
     }
 
     /// Checks every structure and reports what is wrong; see [`report::verify`].

@@ -41,7 +41,7 @@ pub(crate) fn stats(space: &Space, members_live_bytes: u64) -> HeapStats {
         (largest, runs) = (chunks, 1);
     } else {
         let bitmap = space.words(space.layout().bitmap_off, chunks.div_ceil(64));
-        for (_, length) in free_runs(bitmap, 0) {
+        for (_, length) in free_runs(bitmap, 0, u64::MAX) {
             largest = length.max(largest);
             runs += 1;
         }

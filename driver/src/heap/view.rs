@@ -180,10 +180,6 @@ impl<'a> View<'a> {
         self.space.layout().data_off + chunk * CHUNK_BYTES
     }
 
-    pub(super) fn chunk_at(&self, off: u64) -> u64 {
-        (off - self.space.layout().data_off) / CHUNK_BYTES
-    }
-
     pub(super) fn address(&self, off: u64) -> u64 {
         self.space.base().wrapping_add(off)
     }

@@ -78,13 +78,16 @@ fn node_of(uri: &Uri, shape: &Shape) -> Result<u64> {
 /// Creates the region `uri` describes and opens it.
 pub(crate) fn create(uri: &Uri) -> Result<Opened> {
     let about = |e: Error| e.context(format_args!("creating region {:?}", uri.label()));
-    let shape = shape_of(uri).map_err(about)?;
+    let shape = shape_of(uri)?;
     let layout = Layout::new(shape).map_err(about)?;
     let (base, slot) = (base_of(uri)?, slot_of(uri)?);
     let node = node_of(uri, &shape)?;
     let huge_pages = uri.choice("hugepages", HUGE_PAGES)?.unwrap_or(HugePages::None);
     if node != 0 {
         return Err(uri.invalid("node", "a region is created by the node that owns it, node 0"));
+    }
+    if read_only(uri)? {
+        return Err(uri.invalid("access", "a region is created by a process that writes; create it, then open it so"));
     }
     let device = device::create(uri)?;
     device.extend(layout.window_bytes(shape.size_bytes), &layout.backed(shape.size_bytes)).map_err(about)?;

@@ -25,18 +25,23 @@ use super::schema::Schema;
 #[derive(Clone)]
 pub(crate) struct Owner {
     what: ManuallyDrop<Arc<dyn Any + Send + Sync>>,
-    pid: u32,
+    process: u32,
+}
+
+/// A number that a forked child does not share. Miri knows neither fork nor its handlers.
+fn this_process() -> u32 {
+    if cfg!(miri) { 0 } else { crate::sys::process::fork_count() }
 }
 
 impl Owner {
     pub(crate) fn new(what: Arc<dyn Any + Send + Sync>) -> Self {
-        Self { what: ManuallyDrop::new(what), pid: std::process::id() }
+        Self { what: ManuallyDrop::new(what), process: this_process() }
     }
 }
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        if self.pid == std::process::id() {
+        if self.process == this_process() {
             // SAFETY: dropped once, here.
             unsafe { ManuallyDrop::drop(&mut self.what) };
         }

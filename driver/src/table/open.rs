@@ -258,7 +258,7 @@ impl Table {
     /// [`ErrorKind::BadArrow`], naming column, row and value.
     pub fn validate(&self) -> Result<()> {
         self.held.tables.space.check_alive()?;
-        self.export.validate().map_err(|e| e.context(format_args!("table \"{}\"", self.name())))
+        self.export.validate()
     }
 
     /// Whether this generation is still what the name stands for. It stays readable either way.

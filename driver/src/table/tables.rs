@@ -187,7 +187,7 @@ impl Tables {
             process_peak_bytes: me.map_or(0, |m| m.peak_bytes),
             tables: self.space.control(Control::Names).load(),
             retired: self.retired()?.len() as u64,
-            leases: lease::list(&self.space, &self.member).len() as u64,
+            leases: lease::list(&self.space, &self.member).iter().filter(|lease| lease.alive).count() as u64,
             members: alive().count() as u64,
             coherence: self.space.coherence().stats(),
         })

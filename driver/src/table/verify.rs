@@ -36,10 +36,14 @@ impl Tables {
             Some(_) => Some(self.lock(self.patience)?),
             None => None,
         };
-        if let Some(locked) = &locked
-            && self.drop_lonely_anchors(locked)? > 0
-        {
-            report.reaped.push("extents held for tables of other regions that were never published".to_owned());
+        if let Some(locked) = &locked {
+            if self.drop_lonely_anchors(locked)? > 0 {
+                report.reaped.push("extents held for tables of other regions that were never published".to_owned());
+            }
+            // What a dead reader or a region that was not open kept from being returned.
+            if let Err(e) = self.reclaim(locked) {
+                report.problems.push(e.to_string());
+            }
         }
         let mut counts: HashMap<u64, u64> = HashMap::new();
         let mut live = HashSet::new();

@@ -158,6 +158,41 @@ fn no_rows_need_no_buffers() {
 }
 
 #[test]
+fn views_and_wide_decimals_want_16_bytes() {
+    let item = Arc::new(Field::new("item", DataType::Int8, true));
+    for (data_type, align_bytes) in [
+        (DataType::Utf8View, 16),
+        (DataType::Decimal128(38, 0), 16),
+        (DataType::Decimal256(38, 0), 16),
+        (DataType::Interval(arrow_schema::IntervalUnit::MonthDayNano), 8),
+        (DataType::LargeUtf8, 8),
+        (DataType::List(item.clone()), 4),
+        (DataType::LargeListView(item), 8),
+        (DataType::Boolean, 1),
+    ] {
+        let of = ArrowRsSchema::new(vec![Field::new("a", data_type.clone(), true)]);
+        let shape = take_shape(&take_schema(&of), &lend(&batch(&mut Dice::new(1), &of, 3))).unwrap();
+        assert_eq!(shape.buffers[2].align_bytes, align_bytes, "{data_type}");
+    }
+}
+
+#[test]
+fn nulls_that_are_none_or_all_are_put_right() {
+    let of = ArrowRsSchema::new(vec![Field::new("n", DataType::Null, true)]);
+    for null_count in [-1, 0, 5] {
+        let mut lent = lend(&batch(&mut Dice::new(2), &of, 5));
+        let ones = [0xFFu8; 8];
+        let root = c_array(&mut lent);
+        *buffer(root, 0) = ones.as_ptr().cast();
+        child(root, 0).null_count = null_count;
+        let shape = take_shape(&take_schema(&of), &lent).unwrap();
+        assert_eq!(shape.nodes[1].null_count, 5);
+        // A bitmap of the batch itself, without nulls.
+        assert!(shape.buffers[0].is_absent());
+    }
+}
+
+#[test]
 fn a_misaligned_buffer_says_so() {
     let of = ArrowRsSchema::new(vec![Field::new("a", DataType::Decimal128(38, 0), true)]);
     let words: Buffer = vec![0u8; 64].into();

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema as ArrowRsSchema, UnionMode};
-use csm::table::descriptor::{Descriptor, HEADER_LEN, PREFIX_LEN};
+use csm::table::descriptor::{Descriptor, Draft, HEADER_LEN, PREFIX_LEN};
 use csm::table::export::Export;
 use csm::table::schema::Schema;
 use csm::table::shape::{BufferRef, PlacedBatch};
@@ -189,20 +189,92 @@ fn a_draft_that_does_not_fit_its_schema_is_refused() {
     for buffer in [BufferRef::Empty, BufferRef::Absent, BufferRef::At { region: 0, offset: 64, len_bytes: 8 }]
     {
         let (schema, placed) = one_column(buffer);
-        let draft = csm::table::descriptor::Draft {
-            name: "t",
-            schema: &schema,
-            regions: &[[0; 16]],
-            batches: &[placed],
-        };
+        let draft = Draft { name: "t", schema: &schema, regions: &[[0; 16]], batches: &[placed] };
         let mut out = vec![0; draft.encoded_len(0).unwrap()];
         assert_eq!(draft.encode_into(&mut out, &[], 0, 0).unwrap_err().kind(), ErrorKind::Internal);
         let long = "n".repeat(256);
-        let named = |name| csm::table::descriptor::Draft { name, ..draft }.encoded_len(0);
+        let named = |name| Draft { name, ..draft }.encoded_len(0);
         assert_eq!(named("").unwrap_err().kind(), ErrorKind::BadName);
         assert_eq!(named(&long).unwrap_err().kind(), ErrorKind::BadName);
         assert!(named(&long[1..]).is_ok());
     }
+}
+
+/// Spoils the numbers of a batch; the draft must not be written.
+fn refuse_numbers(data_type: DataType, what: &str, spoil: impl FnOnce(&mut PlacedBatch)) {
+    let of = ArrowRsSchema::new(vec![Field::new("a", data_type, true)]);
+    let schema = take_schema(&of);
+    let lent = lend(&batch(&mut Dice::new(8), &of, 3));
+    let mut placed = take_shape(&schema, &lent).unwrap().place(|_| Ok((0, 64))).unwrap();
+    spoil(&mut placed);
+    let draft = Draft { name: "t", schema: &schema, regions: &[[0; 16]], batches: &[placed] };
+    let mut out = vec![0; draft.encoded_len(0).unwrap()];
+    let e = draft.encode_into(&mut out, &[], 0, 0).unwrap_err();
+    assert!(e.kind() == ErrorKind::Internal && e.message().contains(what), "{e}");
+}
+
+#[test]
+fn numbers_that_do_not_go_together_are_refused() {
+    let item = || Arc::new(Field::new("item", DataType::Int16, true));
+    let runs = || DataType::RunEndEncoded(Arc::new(Field::new("run_ends", DataType::Int16, false)), item());
+    let union = DataType::Union([(5, item())].into_iter().collect(), UnionMode::Sparse);
+    let pair = || DataType::FixedSizeList(item(), 2);
+    refuse_numbers(DataType::Int64, "4 nulls in 3 rows", |b| b.nodes[1].null_count = 4);
+    refuse_numbers(DataType::Int64, "at offset", |b| b.nodes[1].offset = i64::MAX as u64 - 3);
+    refuse_numbers(DataType::Int64, "too many", |b| b.nodes[1].offset = i64::MAX as u64 / 2);
+    refuse_numbers(DataType::Int64, "begin at 2 instead of 1", |b| b.nodes[1].first_buffer = 2);
+    refuse_numbers(DataType::Int64, "3 buffers instead of 2", |b| b.nodes[1].n_buffers = 3);
+    refuse_numbers(DataType::Int64, "has 4 buffers, its arrays 3", |b| b.buffers.push(BufferRef::Empty));
+    refuse_numbers(DataType::Int64, "has 1 arrays, its schema 2", |b| b.nodes.truncate(1));
+    refuse_numbers(DataType::Int64, "offset 1 and 0 nulls", |b| b.nodes[0].offset = 1);
+    refuse_numbers(DataType::Int64, "4 rows, but 3 in column \"a\"", |b| b.nodes[0].length = 4);
+    refuse_numbers(DataType::Null, "2 nulls in 3 rows of type null", |b| b.nodes[1].null_count = 2);
+    refuse_numbers(union.clone(), "has none of its own", |b| b.nodes[1].null_count = 1);
+    refuse_numbers(union, "0 rows in column \"a.item\", ", |b| b.nodes[2].length = 0);
+    refuse_numbers(runs(), "has none of its own", |b| b.nodes[1].null_count = 1);
+    refuse_numbers(runs(), "1 of them null", |b| {
+        b.nodes[2].null_count = 1;
+        b.buffers[1] = BufferRef::At { region: 0, offset: 64, len_bytes: 8 };
+    });
+    refuse_numbers(runs(), "0 run ends", |b| b.nodes[2].length = 0);
+    refuse_numbers(runs(), "for 0 values", |b| {
+        b.nodes[3].length = 0;
+        b.nodes[3].null_count = 0;
+    });
+    refuse_numbers(pair(), "are needed", |b| b.nodes[2].length = 5);
+    refuse_numbers(pair(), "9223372036854775808 are needed", |b| {
+        b.nodes[1].length = 1 << 62;
+        b.nodes[0].length = 1 << 62;
+        b.buffers[1] = BufferRef::Absent;
+        b.nodes[1].null_count = 0;
+    });
+}
+
+/// Each word of the header, and each reserved one elsewhere, has one right value.
+#[test]
+fn every_word_of_the_header_is_held_to() {
+    let (schema, placed) = one_column(BufferRef::At { region: 0, offset: 64, len_bytes: 200 });
+    let bytes = encode(&schema, &[placed]);
+    // The buffers are last: the batch's bitmap, which is absent, the column's, and its values.
+    let absent = bytes.len() - 3 * 24;
+    let name = bytes.windows(7).position(|w| w == b"a table").unwrap();
+    assert!(Descriptor::parse(&*bytes, |_, _, _| Ok(())).is_ok());
+    for at in (72..HEADER_LEN).chain([name + 7]).chain(absent + 4..absent + 24).chain([absent + 52]) {
+        let mut bad = bytes.clone();
+        bad[at] ^= 1;
+        seal(&mut bad);
+        assert!(Descriptor::parse(bad, |_, _, _| Ok(())).is_err(), "byte {at}");
+    }
+    let mut bad = bytes.clone();
+    bad[name] = 0xFF;
+    seal(&mut bad);
+    let e = Descriptor::parse(bad, |_, _, _| Ok(())).unwrap_err();
+    assert!(e.message().contains("its name is \"\\xff table"), "{e}");
+
+    let draft = Draft { name: "t", schema: &schema, regions: &[], batches: &[] };
+    let mut out = vec![0; draft.encoded_len(0).unwrap()];
+    draft.encode_into(&mut out, &[], 0, 0).unwrap();
+    assert!(Descriptor::parse(out, |_, _, _| Ok(())).unwrap_err().message().contains("names no region"));
 }
 
 #[test]

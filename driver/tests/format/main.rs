@@ -18,6 +18,7 @@ mod bridge;
 mod hostile;
 mod release;
 mod round_trip;
+mod schemas;
 mod values;
 
 /// As many cases as `PROPTEST_CASES` says; Miri is slow.

@@ -31,7 +31,7 @@ fn validate(column: ArrayDataBuilder) -> Result<(), csm::Error> {
 
 fn refuse(column: ArrayDataBuilder, what: &str) {
     let e = validate(column).unwrap_err();
-    assert_eq!(e.kind(), ErrorKind::Corrupt, "{e}");
+    assert_eq!(e.kind(), ErrorKind::BadArrow, "{e}");
     for part in ["a table", "batch 0", "column \"a", what] {
         assert!(e.message().contains(part), "{e} has no {part}");
     }

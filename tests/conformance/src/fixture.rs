@@ -28,8 +28,33 @@ pub trait Fixture: Send + Sync {
     fn grows(&self) -> bool;
 }
 
+/// `shm:`, shared memory of one host.
+pub struct Shm;
+
+impl Fixture for Shm {
+    fn name(&self) -> &'static str {
+        "shm"
+    }
+
+    fn uri(&self, name: &str) -> String {
+        format!("shm:{name}")
+    }
+
+    fn file(&self, uri: &str) -> Option<PathBuf> {
+        Some(format!("/dev/shm/csm.{}", uri.strip_prefix("shm:")?).into())
+    }
+
+    fn nodes(&self) -> u64 {
+        8
+    }
+
+    fn grows(&self) -> bool {
+        true
+    }
+}
+
 /// Small counts, so that a region is made in no time: 2 MiB of data unless more is asked for.
-pub const SMALL: &str = "catalog=64&nodes=2&members=8&leases=112";
+pub const SMALL: &str = "catalog=64&nodes=2&members=8&leases=560";
 /// The size of a small region with `data_mib` MiB of data; its metadata takes 4 MiB of address space.
 #[must_use]
 pub fn small(data_mib: u64) -> String {
@@ -58,8 +83,7 @@ impl<'a> Scratch<'a> {
     /// The URI with options.
     #[must_use]
     pub fn with(&self, options: &str) -> String {
-        let joined: Vec<_> = [options].into_iter().filter(|part| !part.is_empty()).collect();
-        if joined.is_empty() { self.uri.clone() } else { format!("{}?{}", self.uri, joined.join("&")) }
+        if options.is_empty() { self.uri.clone() } else { format!("{}?{options}", self.uri) }
     }
 
     /// The URI with options and those the device needs to create.

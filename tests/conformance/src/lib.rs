@@ -10,6 +10,7 @@
 pub mod cases;
 pub mod fixture;
 pub mod harness;
+pub mod hostile;
 pub mod process;
 pub mod random;
 pub mod table;

@@ -6,13 +6,16 @@
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 /// The longest a helper may take for anything: reaching it is a failure, not a measurement.
 pub const DEADLINE: Duration = Duration::from_secs(120);
 
-const ROLE: &str = "CSM_TEST_ROLE";
+/// The environment variable that makes a test program a helper: the role.
+pub const ROLE: &str = "CSM_TEST_ROLE";
 
 /// What a helper does.
 pub type Role = fn(&mut Inside);
@@ -33,6 +36,24 @@ impl Inside {
     #[must_use]
     pub fn number(&self, i: usize) -> u64 {
         self.arg(i).parse().expect("a number as argument of the role")
+    }
+
+    /// Whether there is an argument `i`.
+    #[must_use]
+    pub fn has(&self, i: usize) -> bool {
+        i < self.args.len()
+    }
+
+    /// A flag that becomes true with the next line from the test, for a helper that is busy meanwhile.
+    #[must_use]
+    pub fn told(&self) -> Arc<AtomicBool> {
+        let told = Arc::new(AtomicBool::new(false));
+        let flag = told.clone();
+        std::thread::spawn(move || {
+            let _ = std::io::stdin().read_line(&mut String::new());
+            flag.store(true, Ordering::Relaxed);
+        });
+        told
     }
 
     /// Says a line to the test.
@@ -105,6 +126,11 @@ impl Helper {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Whether the helper has not ended yet.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("wait").is_none()
     }
 
     /// The next line the helper says; `None` when it ended.

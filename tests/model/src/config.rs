@@ -61,8 +61,8 @@ pub enum Mutation {
     NoSlotLock,
     /// A rebooted node takes up work without clearing the leases of its earlier life.
     NoRejoinClear,
-    /// A rebooted node takes leases before its new incarnation is home.
-    NoRejoinFence,
+    /// A rebooted node forgets to write its new incarnation back.
+    NoWriteBackIncarnation,
     /// The owner goes on voiding the leases of a detached node after it came back.
     VoidForever,
     /// The owner takes a new boot incarnation to void every lease of that node.

@@ -9,7 +9,8 @@ use crate::protocol::{Action, Protocol, property};
 use crate::state::State;
 
 /// The properties that must hold; the others are states that must be reached.
-const LAWS: [&str; 4] = [property::WHOLE, property::NO_REUSE, property::IN_ORDER, property::RETURNS];
+const LAWS: [&str; 5] =
+    [property::WHOLE, property::NO_REUSE, property::IN_ORDER, property::UNLOCKED_IS_HOME, property::RETURNS];
 
 /// What the whole state space holds.
 #[derive(Debug)]

@@ -25,6 +25,20 @@
 //! - The death of the owner node: its control metadata is then rebuilt, not taken over.
 //! - The building of a table holds the lock here; its bytes are private until the commit.
 //!
+//! **What it decided** (what is needed has its counterexample in `tests/mutations.rs`)
+//! - Data and descriptor may go home under one fence; the commit word only after it.
+//! - Lease first, acquire later: then a coherent link needs no fence but the one after the lease. On
+//!   others the lease must be home before the second invalidation of the commit word is issued.
+//! - What a look led to is in the commit word's own line, one record for each parity of the
+//!   generation; whatever lies in another line is invalidated after the look.
+//! - Help home: after taking over the lock, before anything else that is fenced; in reaping even if
+//!   the lease word reads zero; by a reader on the owner node before it acts on what it saw; by
+//!   who joins after a boot for the incarnation.
+//! - A lease word carries no incarnation, so a new boot voids nothing by itself. A rebooted node
+//!   clears its lease words, then announces its incarnation, then leases. The owner voids
+//!   leases of one incarnation proven gone, which it reads with the leases, behind the fence.
+//! - A dead member's lease word is cleared only by who holds its slot.
+//!
 //! `Config` says what is checked, `Mutation` which step is taken out, `explore` and `refute` check it.
 
 pub mod config;

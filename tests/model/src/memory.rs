@@ -39,6 +39,18 @@ pub fn lease(p: usize) -> Line {
     1 + 2 * PLACES + p
 }
 
+/// What to call a line.
+#[must_use]
+pub fn name(line: Line) -> String {
+    match line {
+        COMMIT => "catalog slot".into(),
+        INCARNATION => "incarnation".into(),
+        _ if line >= lease(0) => format!("lease of {}", line - lease(0)),
+        _ if line % 2 == 1 => format!("descriptor at {}", line / 2),
+        _ => format!("data at {}", line / 2 - 1),
+    }
+}
+
 /// The lines in a set.
 pub fn lines(set: LineSet) -> impl Iterator<Item = Line> {
     (0..LINES).filter(move |line| set & (1 << line) != 0)

@@ -362,8 +362,8 @@ impl Writer<'_> {
 
     fn join(&mut self) {
         self.store(At::OwnLease, Word::Zero);
+        self.write_back(At::OwnLease);
         if self.has(Mutation::NoHelpHome) {
-            self.write_back(At::OwnLease);
             self.write_back(At::Incarnation);
         }
         self.fence();
@@ -376,9 +376,9 @@ impl Writer<'_> {
             self.fence();
         }
         self.store(At::Incarnation, Word::One);
-        self.write_back(At::Incarnation);
-        if self.has(Mutation::NoRejoinFence) {
-            self.fence();
+        if self.has(Mutation::NoWriteBackIncarnation) {
+            self.write_back(At::Incarnation);
         }
+        self.fence();
     }
 }

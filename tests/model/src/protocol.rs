@@ -4,7 +4,7 @@ use stateright::{Model, Property};
 
 use crate::config::{Config, Mutation};
 use crate::copies;
-use crate::memory::{INCARNATION, LINES, Line, LineSet, PLACES, PROCS, data, lease, lines};
+use crate::memory::{COMMIT, INCARNATION, LINES, Line, LineSet, PLACES, PROCS, data, lease, lines, name};
 use crate::program::{Activity, Op, Programs};
 use crate::state::{Life, Place, State, commit};
 use crate::step::Step;
@@ -51,6 +51,9 @@ pub mod property {
     pub const NO_REUSE: &str = "nothing is reused under a lease";
     /// Safety: what one open has acted on, every later open sees too, on any node.
     pub const IN_ORDER: &str = "no open goes back";
+    /// Safety: the commit word is home whenever the catalog lock is free, so that helping is needed
+    /// only after a take-over.
+    pub const UNLOCKED_IS_HOME: &str = "the commit word is home while nobody holds the lock";
     /// Liveness: when all processes have come to rest, all space is back for which proof is there.
     pub const RETURNS: &str = "space returns once proof is there";
     /// Reached: a generation after the first is open.
@@ -223,8 +226,7 @@ impl Protocol {
         if !self.config.has_cache(p) {
             state.memory.settle(p);
         }
-        state.procs[p].forget();
-        state.procs[p].life = Life::Dead;
+        state.procs[p].die();
     }
 
     fn kill_borrowers(&self, state: &mut State) {
@@ -237,9 +239,7 @@ impl Protocol {
 
     /// Whether every process has come to rest, and every store buffer has drained.
     fn is_quiet(&self, state: &State) -> bool {
-        let drained = |p| {
-            self.config.has_cache(p) || (0..LINES).all(|line| !state.memory.is_dirty(p, line))
-        };
+        let drained = |p| self.config.has_cache(p) || (0..LINES).all(|line| !state.memory.is_dirty(p, line));
         let mut steps = Vec::new();
         self.steps(state, &mut steps);
         steps.is_empty() && (0..self.config.procs()).all(drained)
@@ -274,6 +274,10 @@ impl Protocol {
             },
             Action::Begin(p, activity) => format!("{}: begins to {activity:?}", role(p)),
             Action::Decide(p, activity) => format!("{}: decides to {activity:?}", role(p)),
+            Action::Evict(view, line) => format!("cache {view}: {} goes home", name(line)),
+            Action::Fetch(view, line) => format!("cache {view}: {} is fetched", name(line)),
+            Action::InvalidateEarly(p, line) => format!("{}: {} is dropped", role(p), name(line)),
+            Action::Crash(p) => format!("{}: dies", role(p)),
             other => format!("{other:?}"),
         }
     }
@@ -346,6 +350,9 @@ impl Model for Protocol {
             always(property::WHOLE, |_, s: &State| !s.wrongs.saw_other_bytes),
             always(property::NO_REUSE, |_, s: &State| !s.wrongs.reused_under_lease),
             always(property::IN_ORDER, |_, s: &State| !s.wrongs.went_back),
+            always(property::UNLOCKED_IS_HOME, |_, s: &State| {
+                s.lock.is_some() || (0..PROCS).all(|view| !s.memory.is_dirty(view, COMMIT))
+            }),
             always(property::RETURNS, |m: &Self, s: &State| !m.is_quiet(s) || m.is_all_back(s)),
             sometimes(property::LATER_OPENED, |_, s: &State| {
                 s.procs.iter().any(|proc| proc.open && proc.generation > 1)
@@ -361,8 +368,7 @@ impl Model for Protocol {
                 s.lock.is_some_and(|holder| s.procs[usize::from(holder)].life != Life::Running)
             }),
             sometimes(property::DIED_LEASED, |m: &Self, s: &State| {
-                (0..m.config.procs())
-                    .any(|p| s.procs[p].life == Life::Dead && s.memory.home(lease(p)) != 0)
+                (0..m.config.procs()).any(|p| s.procs[p].life == Life::Dead && s.memory.home(lease(p)) != 0)
             }),
             sometimes(property::QUARANTINED, |_, s: &State| s.places.contains(&Place::Quarantined)),
             sometimes(property::BACK_AFTER_BOOT, |m: &Self, s: &State| {

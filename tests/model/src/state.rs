@@ -125,8 +125,14 @@ impl Proc {
     };
 
     /// Becomes idle and forgets its registers, so that equal futures are equal states.
-    pub(crate) fn forget(&mut self) {
-        *self = Self { life: self.life, opens: self.opens, ..Self::NEW };
+    pub(crate) fn rest(&mut self) {
+        let Self { life, opens, writing_back, invalidating, .. } = *self;
+        *self = Self { life, opens, writing_back, invalidating, ..Self::NEW };
+    }
+
+    /// Dies. What it had queued may still happen, but that is for the adversary to say.
+    pub(crate) fn die(&mut self) {
+        *self = Self { life: Life::Dead, opens: self.opens, ..Self::NEW };
     }
 }
 
@@ -242,8 +248,8 @@ impl State {
     #[must_use]
     pub fn work(&self, config: &Config, word: u8) -> Vec<Activity> {
         let next = commit::generation(word) + 1;
-        let room = next <= config.generations
-            && self.places[usize::from(config.place_of(next))] == Place::Free;
+        let room =
+            next <= config.generations && self.places[usize::from(config.place_of(next))] == Place::Free;
         let mut work = match (commit::is_live(word), room) {
             (true, true) => vec![Activity::Replace],
             (true, false) => vec![Activity::Remove],

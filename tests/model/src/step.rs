@@ -284,7 +284,7 @@ impl Step<'_> {
                 self.state.acted_on = self.state.acted_on.max(proc.word);
             }
         }
-        self.state.procs[self.p].forget();
+        self.state.procs[self.p].rest();
     }
 
     fn jump(&mut self, to: Op) {

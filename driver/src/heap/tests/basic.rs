@@ -42,7 +42,7 @@ fn foreign_and_inner_pointers_and_wrong_sizes_are_refused_and_nothing_is_lost() 
     let inside = mine.alloc(1024, 64).expect("alloc");
     assert_eq!(kind_of(mine.free(inside + 128, None)), ErrorKind::ForeignPointer);
     mine.free(inside, None).expect("free");
-    assert_eq!(region.stats(&mine).live_bytes, 0);
+    assert_eq!(region.stats().live_bytes, 0);
 }
 
 #[test]
@@ -52,9 +52,9 @@ fn runs_grow_and_shrink_in_place() {
     let off = heap.alloc(MIB, 64).expect("alloc");
     region.bytes(off, MIB).fill(7);
     assert_eq!(heap.realloc(off, MIB, 8 * MIB, 64).expect("grow"), off);
-    assert_eq!(heap.stats(0).used_bytes, 8 * MIB);
+    assert_eq!(region.stats().used_bytes, 8 * MIB);
     assert_eq!(heap.realloc(off, 8 * MIB, MIB, 64).expect("shrink"), off);
-    assert_eq!(heap.stats(0).used_bytes, MIB);
+    assert_eq!(region.stats().used_bytes, MIB);
     assert_eq!(region.live_bytes(0), MIB);
     let behind = heap.alloc(MIB, 64).expect("alloc");
     assert_eq!(behind, off + MIB);
@@ -83,9 +83,9 @@ fn a_full_region_asks_for_space_then_fails_with_numbers_and_returns_to_the_byte(
         assert!(full.message().contains("longest free run"), "{full}");
         let class_bytes = if size > BLOCK_MAX_BYTES { 19 * CHUNK_BYTES } else { block_bytes(class_of(size)) };
         assert!(all.len() as u64 * class_bytes > 7 * MIB, "{} of {size}", all.len());
-        assert_eq!(region.stats(&heap).live_bytes, all.len() as u64 * class_bytes);
+        assert_eq!(region.stats().live_bytes, all.len() as u64 * class_bytes);
         all.into_iter().for_each(|off| heap.free(off, Some(size)).expect("free"));
-        assert_eq!(region.stats(&heap).free_bytes, 8 * MIB);
+        assert_eq!(region.stats().free_bytes, 8 * MIB);
         let whole = heap.alloc(8 * MIB, 64).expect("the whole region, caches and bins emptied");
         heap.free(whole, None).expect("free");
     }
@@ -110,7 +110,7 @@ fn growing_makes_new_chunks_usable_by_every_process() {
     assert_eq!(kind_of(second.alloc(MIB, 64)), ErrorKind::RegionFull);
     region.space.control(Control::Size).store(36 * MIB);
     first.extend().expect("extend");
-    assert_eq!(first.stats(0).largest_free_bytes, 24 * MIB);
+    assert_eq!(region.stats().largest_free_bytes, 24 * MIB);
     second.alloc(16 * MIB, 64).expect("new chunks");
     first.alloc(8 * MIB, 64).expect("new chunks");
     region.assert_sound();
@@ -126,8 +126,7 @@ fn leaving_returns_everything_and_later_calls_fail() {
     }
     heap.leave().expect("leave");
     heap.leave().expect("once more is nothing");
-    let other = region.heap(1);
-    assert_eq!(region.stats(&other).used_bytes, 0);
+    assert_eq!(region.stats().used_bytes, 0);
     assert_eq!(kind_of(heap.alloc(64, 64)), ErrorKind::Closed);
     assert_eq!(kind_of(heap.free(off, None)), ErrorKind::Closed);
     assert_eq!(region.live_bytes(0), 0);

@@ -9,11 +9,11 @@ use super::*;
 use crate::region::layout::CATALOG_OFF;
 use crate::region::word::crash;
 
-const SLOTS: u64 = 8;
-const SIZES: [u64; SLOTS as usize] = [64, 64, 5000, 120_000, 200_000, MIB, 128, 300_000];
+const SLOTS: usize = 8;
+const SIZES: [u64; SLOTS] = [64, 64, 5000, 120_000, 200_000, MIB, 128, 300_000];
 
 fn committed(region: &Region) -> &[Word] {
-    region.space.words(CATALOG_OFF, SLOTS)
+    region.space.words(CATALOG_OFF, SLOTS as u64)
 }
 
 fn listed(region: &Region) -> impl Iterator<Item = u64> {
@@ -36,9 +36,7 @@ fn unpublish(region: &Region, heap: &Heap, slot: usize) {
 fn script(region: &Region) {
     let heap = region.heap(0);
     let offs: Vec<u64> = SIZES.iter().map(|&size| heap.alloc(size, 64).expect("alloc")).collect();
-    for slot in 0..6 {
-        publish(region, &heap, slot, offs[slot]);
-    }
+    offs.iter().take(6).enumerate().for_each(|(slot, &off)| publish(region, &heap, slot, off));
     heap.free(offs[0], None).expect("free a published block");
     heap.free(offs[4], None).expect("free a published run");
     unpublish(region, &heap, 0);
@@ -115,7 +113,7 @@ fn check(region: &Region, heap: &Heap, kept: u64, what: &str) {
         let pattern = 0x40 + u8::try_from(slot).expect("slot");
         assert!(off == kept || is_filled(region.bytes(off, SIZES[slot]), pattern), "{what}: slot {slot}");
     }
-    let stats = region.stats(heap);
+    let stats = region.stats();
     assert_eq!((stats.live_bytes, stats.region_owned_bytes), (owned, owned), "{what}");
     for word in committed(region) {
         let off = word.swap(0);
@@ -123,7 +121,7 @@ fn check(region: &Region, heap: &Heap, kept: u64, what: &str) {
             heap.release(&[off]).expect("release");
         }
     }
-    let stats = region.stats(heap);
+    let stats = region.stats();
     assert_eq!((stats.live_bytes, stats.used_bytes, stats.largest_free_bytes), (0, 0, 16 * MIB), "{what}");
     assert!(region.faults().is_empty(), "{what}: {:#?}", region.faults());
 }

@@ -13,8 +13,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::report::verify;
-use super::{Heap, HeapStats, Process};
+use super::report::{HeapStats, stats, verify};
+use super::{Heap, Process};
 use crate::arch::{CacheOps, Coherent};
 use crate::coherence::{Coherence, Role};
 use crate::device::{CoherenceReport, Device};
@@ -28,12 +28,12 @@ use crate::region::word::Word;
 use crate::sys::file::memory_file;
 use crate::units::{MIB, TIB};
 
-const MEMBERS: u64 = 4;
+const MEMBERS: usize = 4;
 
 /// A region of plain memory.
 struct Region {
     space: Arc<Space>,
-    alive: Arc<[AtomicBool; MEMBERS as usize]>,
+    alive: Arc<[AtomicBool; MEMBERS]>,
 }
 
 struct Memory(File);
@@ -83,7 +83,7 @@ impl Region {
             size_bytes: data_mib * MIB + overhead,
             max_bytes: max_mib * MIB + overhead,
             nodes: 1,
-            members: MEMBERS,
+            members: MEMBERS as u64,
             leases: 8,
             names: 8,
         };
@@ -94,7 +94,7 @@ impl Region {
         let mapping = Mapping::new(base, &device.0, 0, &[Part { range: 0..window, writable: true }]).expect("map");
         let space = Space::new(Arc::new(mapping), layout, device.clone(), Coherence::new(device, Role::Owner));
         space.control(Control::Size).store(shape.size_bytes);
-        Self { space: Arc::new(space), alive: Arc::new([const { AtomicBool::new(true) }; MEMBERS as usize]) }
+        Self { space: Arc::new(space), alive: Arc::new([const { AtomicBool::new(true) }; MEMBERS]) }
     }
 
     /// The heap of the member in `slot`.
@@ -108,9 +108,9 @@ impl Region {
         shards.fold(0u64, |sum, line| sum.wrapping_add(line[Stat::LiveBytes as usize].load()))
     }
 
-    fn stats(&self, heap: &Heap) -> HeapStats {
+    fn stats(&self) -> HeapStats {
         let living = (0..4).filter(|&slot| self.alive[usize::from(slot)].load(Ordering::Relaxed));
-        heap.stats(living.map(|slot| self.live_bytes(slot)).sum())
+        stats(&self.space, living.map(|slot| self.live_bytes(slot)).sum())
     }
 
     /// Everything that `verify` finds wrong.
@@ -148,7 +148,7 @@ fn stat_line(space: &Space, slot: u16, shard: u64) -> &[Word] {
 struct Tester {
     space: Arc<Space>,
     slot: u16,
-    alive: Arc<[AtomicBool; MEMBERS as usize]>,
+    alive: Arc<[AtomicBool; MEMBERS]>,
 }
 
 impl Holder for Tester {

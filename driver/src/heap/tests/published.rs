@@ -15,17 +15,17 @@ fn a_published_extent_outlives_its_free_until_the_last_reference() {
         region.bytes(off, size).fill(9);
         heap.retain(&[off]).expect("retain");
         other.retain(&[off, off]).expect("anybody may publish what is published");
-        assert_eq!(region.stats(&heap).live_bytes, len);
+        assert_eq!(region.stats().live_bytes, len);
         heap.free(off, Some(size)).expect("free");
         assert_eq!(kind_of(heap.free(off, Some(size))), ErrorKind::DoubleFree);
-        assert_eq!((region.live_bytes(0), region.stats(&heap).region_owned_bytes), (0, len));
+        assert_eq!((region.live_bytes(0), region.stats().region_owned_bytes), (0, len));
         region.assert_sound();
         other.release(&[off]).expect("release");
         heap.release(&[off]).expect("release");
         assert!(is_filled(region.bytes(off, size), 9));
-        assert_eq!(region.stats(&heap).live_bytes, len);
+        assert_eq!(region.stats().live_bytes, len);
         other.release(&[off]).expect("the last");
-        assert_eq!(region.stats(&heap).live_bytes, 0);
+        assert_eq!(region.stats().live_bytes, 0);
         assert_eq!(kind_of(heap.retain(&[off])), ErrorKind::ForeignPointer);
         region.assert_sound();
     }
@@ -62,7 +62,7 @@ fn reallocating_what_is_published_copies_it() {
         assert!(is_filled(region.bytes(off, size), 3));
         heap.free(moved, Some(size)).expect("free");
         heap.release(&[off]).expect("release");
-        assert_eq!(region.stats(&heap).live_bytes, 0);
+        assert_eq!(region.stats().live_bytes, 0);
     }
     region.assert_sound();
 }
@@ -77,7 +77,7 @@ fn retain_takes_all_or_nothing() {
     assert_eq!(kind_of(heap.retain(&[off, freed])), ErrorKind::ForeignPointer);
     assert_eq!(kind_of(heap.retain(&[off, off + 128])), ErrorKind::ForeignPointer);
     heap.free(off, None).expect("free");
-    assert_eq!(region.stats(&heap).live_bytes, 0);
+    assert_eq!(region.stats().live_bytes, 0);
     region.assert_sound();
 }
 
@@ -104,13 +104,13 @@ fn the_dead_leave_their_tables_and_nothing_else() {
     assert_eq!(survivor.reap(0).expect("again"), 0);
     region.assert_sound();
     let owned: u64 = published.iter().map(|(off, _)| survivor.extent_of(*off).expect("extent").len).sum();
-    let stats = region.stats(&survivor);
+    let stats = region.stats();
     assert_eq!((stats.region_owned_bytes, stats.live_bytes), (owned, owned));
     assert!(stats.orphan_spans > 0);
     // Free blocks of the dead's spans are used before fresh ones.
     let used = stats.used_bytes;
     let blocks: Vec<u64> = (0..40).map(|_| survivor.alloc(5000, 64).expect("alloc")).collect();
-    assert_eq!(region.stats(&survivor).used_bytes, used);
+    assert_eq!(region.stats().used_bytes, used);
     region.assert_sound();
     for (off, size) in &published {
         assert!(is_filled(region.bytes(*off, *size), 5));
@@ -118,7 +118,7 @@ fn the_dead_leave_their_tables_and_nothing_else() {
     }
     blocks.into_iter().for_each(|off| survivor.free(off, None).expect("free"));
     region.assert_sound();
-    assert_eq!(region.stats(&survivor).live_bytes, 0);
+    assert_eq!(region.stats().live_bytes, 0);
     survivor.alloc(16 * MIB, 64).expect("all of it");
 }
 
@@ -129,10 +129,10 @@ fn a_span_of_tables_alone_is_freed_without_its_process() {
     let offs: Vec<u64> = (0..5000).map(|_| idle.alloc(1024, 64).expect("alloc")).collect();
     idle.retain(&offs).expect("retain");
     offs.iter().for_each(|&off| idle.free(off, None).expect("free"));
-    let used = region.stats(&other).used_bytes;
+    let used = region.stats().used_bytes;
     other.release(&offs).expect("release");
-    assert_eq!(region.stats(&other).live_bytes, 0);
-    assert!(region.stats(&other).used_bytes < used / 4, "{} of {used}", region.stats(&other).used_bytes);
+    assert_eq!(region.stats().live_bytes, 0);
+    assert!(region.stats().used_bytes < used / 4, "{} of {used}", region.stats().used_bytes);
     region.assert_sound();
 }
 
@@ -147,12 +147,12 @@ fn a_recount_puts_counts_right_and_frees_what_nobody_has() {
     // One of the two descriptors never committed.
     heap.recount(offs.iter().copied()).expect("recount");
     region.assert_sound();
-    let live = region.stats(&heap).live_bytes;
+    let live = region.stats().live_bytes;
     heap.release(&offs[1..]).expect("release");
-    assert_eq!(region.stats(&heap).live_bytes, 128);
+    assert_eq!(region.stats().live_bytes, 128);
     assert!(live > 128);
     heap.recount(std::iter::empty()).expect("recount");
-    assert_eq!(region.stats(&heap).live_bytes, 0);
+    assert_eq!(region.stats().live_bytes, 0);
     region.assert_sound();
     heap.alloc(16 * MIB, 64).expect("all of it");
 }
@@ -167,9 +167,9 @@ fn a_count_that_ran_full_waits_for_a_recount() {
     assert!(!heap.wants_recount());
     heap.release(&[off; 300]).expect("release");
     assert!(heap.wants_recount());
-    assert_eq!(region.stats(&heap).live_bytes, MIB);
+    assert_eq!(region.stats().live_bytes, MIB);
     heap.recount(std::iter::empty()).expect("recount");
     assert!(!heap.wants_recount());
-    assert_eq!(region.stats(&heap).live_bytes, 0);
+    assert_eq!(region.stats().live_bytes, 0);
     region.assert_sound();
 }

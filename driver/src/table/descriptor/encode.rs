@@ -128,8 +128,7 @@ impl Draft<'_> {
             + schema_len.next_multiple_of(8);
         for batch in self.batches {
             w.u64(at as u64)?;
-            w.u32(narrow(batch.buffers.len(), "buffers of a batch")?)?;
-            w.u32(0)?;
+            w.u64(batch.buffers.len() as u64)?;
             at += batch.nodes.len() * NODE_LEN + batch.buffers.len() * BUFFER_LEN;
         }
         Ok(())
@@ -138,11 +137,13 @@ impl Draft<'_> {
 
 fn write_batch(w: &mut Writer<'_>, batch: &PlacedBatch) -> Result<()> {
     for node in &batch.nodes {
-        w.u64(node.length)?;
-        w.u64(node.null_count)?;
-        w.u64(node.offset)?;
-        w.u32(node.first_buffer)?;
-        w.u32(node.n_buffers)?;
+        let mut record = [0; NODE_LEN];
+        record[..8].copy_from_slice(&node.length.to_le_bytes());
+        record[8..16].copy_from_slice(&node.null_count.to_le_bytes());
+        record[16..24].copy_from_slice(&node.offset.to_le_bytes());
+        record[24..28].copy_from_slice(&node.first_buffer.to_le_bytes());
+        record[28..].copy_from_slice(&node.n_buffers.to_le_bytes());
+        w.bytes(&record)?;
     }
     for buffer in &batch.buffers {
         let (region, offset, len_bytes) = match *buffer {
@@ -150,10 +151,11 @@ fn write_batch(w: &mut Writer<'_>, batch: &PlacedBatch) -> Result<()> {
             BufferRef::Empty => (REGION_EMPTY, 0, 0),
             BufferRef::At { region, offset, len_bytes } => (region, offset, len_bytes),
         };
-        w.u32(region)?;
-        w.u32(0)?;
-        w.u64(offset)?;
-        w.u64(len_bytes)?;
+        let mut record = [0; BUFFER_LEN];
+        record[..4].copy_from_slice(&region.to_le_bytes());
+        record[8..16].copy_from_slice(&offset.to_le_bytes());
+        record[16..].copy_from_slice(&len_bytes.to_le_bytes());
+        w.bytes(&record)?;
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::super::bytes::{index, padded, u32_at, u64_at};
+use super::super::bytes::{index, u32_at, u64_at};
 use super::{
     DIRECTORY_LEN, EXTENT_LEN, GENERATION_AT, HEADER_LEN, MAGIC, MAX_NAME_LEN, NEXT_RETIRED_AT, PREFIX_LEN,
     REGION_LEN, SLOT_AT, VERSION,
@@ -31,21 +31,23 @@ pub(super) fn corrupt(what: impl std::fmt::Display) -> Error {
 }
 
 /// Hands out the sections in their order.
-struct Sections {
+struct Sections<'a> {
+    bytes: &'a [u8],
     at: usize,
-    end: usize,
 }
 
-impl Sections {
+impl Sections<'_> {
     fn next(&mut self, what: &str, n: u32, item_len: usize) -> Result<Range<usize>> {
-        let (at, left) = (self.at, self.end - self.at);
-        let fits = (n as usize)
-            .checked_mul(item_len)
-            .and_then(|len| Some((len, padded(len)?)))
-            .filter(|&(_, taken)| taken <= left);
-        let Some((len, taken)) = fits else {
-            return Err(corrupt(format!("{n} {what} do not fit the {left} bytes left")));
+        let left = &self.bytes[self.at..];
+        let Some(len) = (n as usize).checked_mul(item_len).filter(|&len| len <= left.len()) else {
+            return Err(corrupt(format!("{n} {what} do not fit the {} bytes left", left.len())));
         };
+        // The whole is a multiple of 8, so the padding is there.
+        let taken = len.next_multiple_of(8);
+        if left[len..taken].iter().any(|&b| b != 0) {
+            return Err(corrupt(format!("bytes after {n} {what} are not zero")));
+        }
+        let at = self.at;
         self.at += taken;
         Ok(at..at + len)
     }
@@ -91,7 +93,7 @@ impl Envelope {
             return Err(corrupt(format!("CRC is {found:#010x} instead of {expected:#010x}")));
         }
         let word = |at| u32_at(&bytes, at);
-        let mut sections = Sections { at: HEADER_LEN, end: bytes.len() };
+        let mut sections = Sections { bytes: &bytes, at: HEADER_LEN };
         let regions = sections.next("regions", word(88), REGION_LEN)?;
         let extents = sections.next("extents", word(92), EXTENT_LEN)?;
         let directory = sections.next("batches", word(80), DIRECTORY_LEN)?;
@@ -203,6 +205,6 @@ impl Envelope {
     /// Position and number of buffers of batch `i`, unchecked.
     pub(super) fn directory(&self, i: usize) -> (usize, usize) {
         let at = self.directory.start + i * DIRECTORY_LEN;
-        (index(u64_at(&self.bytes, at)), u32_at(&self.bytes, at + 8) as usize)
+        (index(u64_at(&self.bytes, at)), index(u64_at(&self.bytes, at + 8)))
     }
 }

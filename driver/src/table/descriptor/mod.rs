@@ -6,7 +6,7 @@
 //!      name_len u32 | schema_len u32 | schema_hash u32 | zero u32 | zero u64 | zero u64
 //! 128  regions    16 bytes each: uuid; the first is the home region
 //!      extents     8 bytes each: offset in the home region, the descriptor's own among them
-//!      directory  16 bytes each batch: position u64 | n_buffers u32 | zero u32
+//!      directory  16 bytes each batch: position u64 | n_buffers u64
 //!      name, schema blob, each padded to 8
 //!      batches: n_nodes times   length u64 | null_count u64 | offset u64 | first_buffer u32 | n_buffers u32
 //!               n_buffers times region u32 | zero u32 | offset u64 | len u64

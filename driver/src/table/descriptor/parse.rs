@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::super::bytes::{u32_at, u64_at};
+use super::super::bytes::{array_at, u32_at, u64_at};
 use super::super::schema::Schema;
 use super::super::shape::{self, BufferRef, Node, Shape};
 use super::envelope::corrupt;
@@ -79,12 +79,14 @@ impl Descriptor {
         let (mut at, mut rows) = (self.batches_at(), 0u64);
         for i in 0..self.n_batches() {
             let (position, n_buffers) = self.directory(i);
-            let len = self.n_nodes() * NODE_LEN + n_buffers * BUFFER_LEN;
-            if position != at || len > self.bytes().len() - at {
+            let left = self.bytes().len() - at;
+            let len =
+                n_buffers.checked_mul(BUFFER_LEN).and_then(|n| n.checked_add(self.n_nodes() * NODE_LEN));
+            let Some(len) = len.filter(|&len| position == at && len <= left) else {
                 return Err(corrupt(format!(
-                    "batch {i} with {n_buffers} buffers is at {position} instead of {at}"
+                    "batch {i} with {n_buffers} buffers is at {position}; {left} bytes are left at {at}"
                 )));
-            }
+            };
             at += len;
             let batch = self.batch_unchecked(i);
             self.check_batch(&batch, check).map_err(|e| e.context(format!("batch {i}")))?;
@@ -105,18 +107,15 @@ impl Descriptor {
         batch: &Batch<'_>,
         check: &mut impl FnMut(u32, u64, u64) -> Result<()>,
     ) -> Result<()> {
-        for k in 0..batch.n_buffers {
-            batch.check_buffer(k, self.n_regions())?;
-        }
         shape::check(&self.schema, batch, ErrorKind::Corrupt)?;
         for (i, info) in self.schema.nodes().iter().enumerate() {
             let node = batch.node(i);
             for k in 0..node.n_buffers {
-                let BufferRef::At { region, offset, len_bytes } =
-                    batch.buffer((node.first_buffer + k) as usize)
-                else {
-                    continue;
-                };
+                let record = batch.record((node.first_buffer + k) as usize);
+                record
+                    .check(self.n_regions())
+                    .map_err(|what| self.schema.fault(ErrorKind::Corrupt, i, what))?;
+                let BufferRef::At { region, offset, len_bytes } = record.place() else { continue };
                 let align = info.layout.buffer(k).align_bytes();
                 if offset % u64::from(align) != 0 {
                     let what = format!("buffer {k} is at {offset:#x}, not a multiple of {align}");
@@ -161,53 +160,63 @@ impl Batch<'_> {
     #[must_use]
     pub fn node(&self, i: usize) -> Node {
         assert!(i < self.n_nodes);
-        let at = self.nodes_at + i * NODE_LEN;
+        let record: [u8; NODE_LEN] = array_at(self.bytes, self.nodes_at + i * NODE_LEN);
         Node {
-            length: u64_at(self.bytes, at),
-            null_count: u64_at(self.bytes, at + 8),
-            offset: u64_at(self.bytes, at + 16),
-            first_buffer: u32_at(self.bytes, at + 24),
-            n_buffers: u32_at(self.bytes, at + 28),
+            length: u64_at(&record, 0),
+            null_count: u64_at(&record, 8),
+            offset: u64_at(&record, 16),
+            first_buffer: u32_at(&record, 24),
+            n_buffers: u32_at(&record, 28),
         }
     }
 
     /// Where buffer `k` of the batch is. Panics if there is none.
     #[must_use]
     pub fn buffer(&self, k: usize) -> BufferRef {
-        let at = self.buffer_at(k);
-        match u32_at(self.bytes, at) {
+        self.record(k).place()
+    }
+
+    fn record(&self, k: usize) -> BufferRecord {
+        assert!(k < self.n_buffers);
+        BufferRecord(array_at(self.bytes, self.nodes_at + self.n_nodes * NODE_LEN + k * BUFFER_LEN))
+    }
+}
+
+/// A buffer as it is written down.
+struct BufferRecord([u8; BUFFER_LEN]);
+
+impl BufferRecord {
+    fn region(&self) -> u32 {
+        u32_at(&self.0, 0)
+    }
+
+    fn extent(&self) -> (u64, u64) {
+        (u64_at(&self.0, 8), u64_at(&self.0, 16))
+    }
+
+    fn place(&self) -> BufferRef {
+        let (offset, len_bytes) = self.extent();
+        match self.region() {
             REGION_ABSENT => BufferRef::Absent,
             REGION_EMPTY => BufferRef::Empty,
-            region => BufferRef::At {
-                region,
-                offset: u64_at(self.bytes, at + 8),
-                len_bytes: u64_at(self.bytes, at + 16),
-            },
+            region => BufferRef::At { region, offset, len_bytes },
         }
     }
 
-    fn buffer_at(&self, k: usize) -> usize {
-        assert!(k < self.n_buffers);
-        self.nodes_at + self.n_nodes * NODE_LEN + k * BUFFER_LEN
-    }
-
-    /// Checks that buffer `k` names a region and an extent that can be, and sets nothing else.
-    fn check_buffer(&self, k: usize, n_regions: usize) -> Result<()> {
-        let at = self.buffer_at(k);
-        let [offset, len] = [at + 8, at + 16].map(|at| u64_at(self.bytes, at));
-        let is_sound = match u32_at(self.bytes, at) {
+    /// That the record names a region and an extent that can be, and sets nothing else.
+    fn check(&self, n_regions: usize) -> Result<(), String> {
+        let (region, (offset, len)) = (self.region(), self.extent());
+        let is_sound = match region {
             REGION_ABSENT | REGION_EMPTY => offset == 0 && len == 0,
-            region => {
-                (region as usize) < n_regions
-                    && len != 0
-                    && offset.checked_add(len).is_some_and(|end| end <= i64::MAX as u64)
+            _ => {
+                let is_extent = offset.checked_add(len).is_some_and(|end| end <= i64::MAX as u64);
+                (region as usize) < n_regions && len != 0 && is_extent
             }
         };
-        if is_sound && u32_at(self.bytes, at + 4) == 0 {
+        if is_sound && u32_at(&self.0, 4) == 0 {
             return Ok(());
         }
-        let region = u32_at(self.bytes, at);
-        Err(corrupt(format!("buffer {k} has {len} bytes at {offset} of region {region} of {n_regions}")))
+        Err(format!("a buffer has {len} bytes at {offset} of region {region} of {n_regions}"))
     }
 }
 
@@ -222,10 +231,8 @@ impl Shape for Batch<'_> {
         Batch::node(self, i)
     }
     fn buffer_len(&self, k: usize) -> Option<u64> {
-        match self.buffer(k) {
-            BufferRef::Absent => None,
-            BufferRef::Empty => Some(0),
-            BufferRef::At { len_bytes, .. } => Some(len_bytes),
-        }
+        // A buffer of no bytes says so, which `BufferRecord::check` holds it to.
+        let record = self.record(k);
+        (record.region() != REGION_ABSENT).then(|| record.extent().1)
     }
 }

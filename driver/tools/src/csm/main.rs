@@ -32,6 +32,7 @@ struct Line {
 }
 
 fn main() -> ExitCode {
+    return_large_buffers();
     let line = match Line::try_parse() {
         Ok(line) => line,
         Err(e) => return usage(&e),
@@ -48,6 +49,17 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// glibc stops giving large buffers back to the system once a few were freed, and before 2.38 it cannot
+/// reuse aligned ones either: batch after batch, memory would grow with the file.
+#[allow(unsafe_code, reason = "a tunable of malloc")]
+fn return_large_buffers() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: sets a number, while there is one thread.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 256 << 10)
+    };
 }
 
 /// Help and version as clap prints them; a wrong command line as one line, with where to read more.

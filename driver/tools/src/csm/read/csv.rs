@@ -1,7 +1,7 @@
 //! CSV. The types of the columns are told by the first rows, which are read twice.
 
 use std::fs::File;
-use std::io::{BufReader, Seek};
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -146,7 +146,7 @@ impl Damage {
         let mut records = self.records()?;
         let expected = records.next()?.ok()?.len();
         let odd = records.map_while(Result::ok).find(|record| record.len() != expected)?;
-        Some((odd.position()?.line(), odd.len(), expected))
+        Some((self.line(odd.position()?)?, odd.len(), expected))
     }
 
     /// What does not fit, its line, and the name of its column, out of arrow-rs's words for it.
@@ -165,6 +165,14 @@ impl Damage {
             format!("column_{}", column + 1)
         };
         let record = records.nth(row.checked_sub(usize::from(self.header))?)?;
-        Some((format!("{value} is not {data_type}"), record.position()?.line(), name))
+        Some((format!("{value} is not {data_type}"), self.line(record.position()?)?, name))
+    }
+    /// The line of a record. Its position is where the record before it ended, and blank lines may follow.
+    fn line(&self, position: &csv::Position) -> Option<u64> {
+        let mut file = File::open(&self.path).ok()?;
+        file.seek(SeekFrom::Start(position.byte())).ok()?;
+        let blank =
+            BufReader::new(file).bytes().map_while(Result::ok).take_while(|byte| b"\r\n".contains(byte));
+        Some(position.line() + blank.filter(|byte| *byte == b'\n').count() as u64)
     }
 }

@@ -1,0 +1,75 @@
+//! A kill at every store of an operation.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
+
+use csm::{Region, Table};
+use csm_conformance::fixture::{Shm, small};
+use csm_conformance::process::ROLE;
+use csm_conformance::table::{assert_empty, assert_sound, open, stamp_of};
+use csm_conformance::{Outcome, Scratch};
+
+use crate::ops::Op;
+
+/// More stores than any operation makes: reaching it, the operation does not end.
+pub const STORES_MAX: u64 = 20_000;
+
+/// Starts this program in `role` and says whether it was killed; anything else than that and a good end fails.
+#[must_use]
+pub fn was_killed(role: &str, args: &[&str]) -> bool {
+    let program = std::env::current_exe().expect("this program");
+    let mut command = Command::new(program);
+    let status = command.args(args).env(ROLE, role).stdin(Stdio::null()).status().expect("starting a helper");
+    let killed = status.signal() == Some(libc::SIGKILL);
+    assert!(killed || status.success(), "{role} {args:?} ended with {status}");
+    killed
+}
+
+/// Does `op` with a kill at every store. A survivor has the regions open all along, or else nobody has.
+pub fn run(op: &Op, survivor: bool) -> Outcome {
+    let (home, other) = (Scratch::new(&Shm), Scratch::new(&Shm));
+    let pair = (home.create(&small(8)), other.create(&small(2)));
+    let keeper = survivor.then_some(pair);
+    for n in 0..STORES_MAX {
+        for before in op.before {
+            let _ = was_killed("op", &[&home.uri, &other.uri, before]);
+        }
+        // The survivor reads the old table all the while.
+        let old = keeper.as_ref().and_then(|(region, _)| open(region, "t").ok());
+        let stamp = |table: &Table| stamp_of(&table.record_batches().expect("batches"));
+        let expected = old.as_ref().map(stamp);
+        let killed = was_killed("op", &[&home.uri, &other.uri, op.name, &n.to_string()]);
+        let when = if killed { format!("killed at store {n}") } else { "not killed".to_owned() };
+        let regions = keeper.clone().unwrap_or_else(|| (home.open(""), other.open("")));
+        if let Some(old) = old {
+            old.check().unwrap_or_else(|e| panic!("{when}: {e}"));
+            assert!(Some(stamp(&old)) == expected, "{when}: what was being read changed");
+        }
+        check(op, &regions, killed, &when);
+        if !killed {
+            eprintln!("STORES {} {n}", op.name);
+            return Ok(());
+        }
+    }
+    panic!("{STORES_MAX} stores, and it is not done");
+}
+
+fn check(op: &Op, (home, other): &(Region, Region), killed: bool, when: &str) {
+    for region in [home, other] {
+        let report = region.verify().unwrap_or_else(|e| panic!("{when}: {e}"));
+        assert!(report.problems.is_empty(), "{when}: {:#?}", report.problems);
+    }
+    let stamp = match open(home, "t") {
+        Ok(table) => Some(stamp_of(&table.record_batches().expect("batches")).unwrap_or_else(|e| panic!("{when}: {e}"))),
+        Err(e) if e.kind() == csm::ErrorKind::NameNotFound => None,
+        Err(e) => panic!("{when}: {e}"),
+    };
+    let (done, or_else) = op.stamps.split_last().expect("a stamp");
+    assert!(stamp == *done || killed && or_else.contains(&stamp), "{when}: the table is {stamp:?}");
+    for table in home.tables().expect("tables") {
+        home.remove(&table.name).unwrap_or_else(|e| panic!("{when}: {e}"));
+    }
+    assert_sound(home);
+    assert_empty(other);
+    assert_empty(home);
+}
