@@ -173,6 +173,8 @@ typedef struct {
     uint64_t struct_size;
     // The region's first byte, in every process.
     void *base;
+    // Its slot of address space.
+    uint64_t slot;
     // Bytes of the region now.
     uint64_t size_bytes;
     // Bytes it may grow to.

@@ -57,8 +57,7 @@ class RandomArrays {
  public:
   RandomArrays(uint64_t seed, arrow::MemoryPool* pool) : random_(seed), pool_(pool) {}
 
-  // From 0 to most, both included. (std::uniform_int_distribution would do as well, but is not promised to
-  // draw alike everywhere.)
+  // From 0 to most, both included.
   int64_t Draw(int64_t most) { return static_cast<int64_t>(random_() % (static_cast<uint64_t>(most) + 1)); }
 
   // One of each kind of nested type, around `child`.
@@ -92,9 +91,10 @@ class RandomArrays {
     return types[static_cast<size_t>(Draw(static_cast<int64_t>(types.size()) - 1))];
   }
 
-  // An array of `type`, with an offset now and then.
+  // An array of `type`, with an offset now and then. Not without rows: Arrow finds its own import of an empty
+  // view array with an offset invalid.
   std::shared_ptr<arrow::Array> Make(const std::shared_ptr<arrow::DataType>& type, int64_t length) {
-    const int64_t before = Draw(3) == 0 ? Draw(11) : 0;
+    const int64_t before = length > 0 && Draw(3) == 0 ? Draw(11) : 0;
     const int64_t after = Draw(3) == 0 ? Draw(11) : 0;
     auto whole = MakeWhole(type, before + length + after);
     return before + after == 0 ? whole : whole->Slice(before, length);

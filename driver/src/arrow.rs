@@ -11,6 +11,8 @@
 mod copy;
 mod extent;
 mod reader;
+#[cfg(test)]
+mod tests;
 mod vec;
 
 use arrow_array::ffi_stream::FFI_ArrowArrayStream;

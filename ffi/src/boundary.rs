@@ -208,3 +208,18 @@ macro_rules! take {
 take!(ArrowSchema);
 take!(ArrowArray);
 take!(ArrowArrayStream);
+
+#[cfg(test)]
+#[allow(clippy::expect_used, clippy::panic, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_an_error_that_quotes_it() {
+        let e = guard(|| -> Result<()> { panic!("slot {}", 7) }).expect_err("a panic");
+        assert_eq!(e.kind(), ErrorKind::Internal);
+        assert!(e.message().contains("slot 7"), "{e}");
+        let e = guard(|| -> Result<()> { std::panic::panic_any(7) }).expect_err("a panic");
+        assert!(e.message().contains("unknown kind"), "{e}");
+    }
+}

@@ -33,6 +33,8 @@ pub struct csm_region_info_t {
     pub struct_size: u64,
     /// The region's first byte, in every process.
     pub base: *mut c_void,
+    /// Its slot of address space.
+    pub slot: u64,
     /// Bytes of the region now.
     pub size_bytes: u64,
     /// Bytes it may grow to.
@@ -172,6 +174,7 @@ export! {
         room.fill(&csm_region_info_t {
             struct_size: 0,
             base: std::ptr::with_exposed_provenance_mut(usize::try_from(info.base).unwrap_or(0)),
+            slot: info.slot,
             size_bytes: info.size_bytes,
             max_bytes: info.max_bytes,
             data_bytes: info.data_bytes,

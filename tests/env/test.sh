@@ -23,7 +23,8 @@ stage() {
 "
 }
 
-stage rust cargo test --workspace --locked --all-features
+stage rust cargo test --workspace --exclude csm-model --locked --all-features
+stage model cargo test --release --locked -p csm-model
 stage abi $here/abi.sh
 stage c $here/c.sh
 stage c-asan $here/c.sh asan
@@ -31,6 +32,8 @@ stage cpp-26 $here/cpp.sh arrow
 stage cpp-26-asan $here/cpp.sh arrow asan
 stage cpp-10 $here/cpp.sh arrow-old
 stage install $here/install.sh
+stage quickstart $here/quickstart.sh
+stage readme $here/readme.py "$OUT/csm"
 stage demo $here/demo.sh
 stage miri $here/miri.sh
 

@@ -136,27 +136,20 @@ impl Context {
             let text = format!("region {:?} belongs to user {uid}; only that user removes it", uri.label());
             return Err(Error::new(ErrorKind::NotYours, text));
         }
-        // Even a damaged region can be removed; only a sound one can say who uses it.
-        if let Ok((superblock, _)) = open::peek(&*device, false) {
-            let path = device.control_path(&superblock.uuid);
-            let held = REGISTRY.lock().get(superblock.uuid.as_bytes()).is_some();
-            let users = ControlFile::open(&path).map_or(0, |control| control.others());
-            if held || users > 0 {
-                let text = format!(
-                    "region {:?} is in use by {}; csm stat {} shows them",
-                    uri.label(),
-                    if held { "this process".to_owned() } else { format!("{users} processes") },
-                    uri.label()
-                );
-                return Err(Error::new(ErrorKind::InUse, text));
-            }
-            device.remove()?;
-            return match file::unlink(&path) {
-                Err(e) if e.errno() != libc::ENOENT => Err(e),
-                _ => Ok(()),
-            };
+        // Even a damaged region can be removed, whether or not it can say which one it is.
+        let uuid = open::peek(&*device, false).map_or(Uuid::nil(), |(superblock, _)| superblock.uuid);
+        let path = device.control_path(&uuid);
+        let held = REGISTRY.lock().get(uuid.as_bytes()).is_some();
+        if held || ControlFile::open(&path).is_ok_and(|control| control.in_use()) {
+            let user = if held { "this process" } else { "another process" };
+            let text = format!("region {0:?} is in use by {user}; csm stat {0} shows who has it open", uri.label());
+            return Err(Error::new(ErrorKind::InUse, text));
         }
-        device.remove()
+        device.remove()?;
+        match file::unlink(&path) {
+            Err(e) if e.errno() != libc::ENOENT => Err(e),
+            _ => Ok(()),
+        }
     }
 
     fn patience(&self, uri: &Uri) -> Result<Duration> {

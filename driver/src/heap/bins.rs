@@ -192,7 +192,14 @@ impl Bin {
     }
 
     /// Enters a span that now belongs to this process. Blocks that are published are not its own.
-    fn add(&mut self, heap: &Private, chunks: &Chunks<'_>, class: usize, chunk: u64, head: Head) -> Result<()> {
+    fn add(
+        &mut self,
+        heap: &Private,
+        chunks: &Chunks<'_>,
+        class: usize,
+        chunk: u64,
+        head: Head,
+    ) -> Result<()> {
         let bytes = u64::from(head.chunks) * CHUNK_BYTES;
         let blocks = u32::try_from(bytes / block_bytes(class)).unwrap_or(u32::MAX);
         let mut map = vec![0u64; index(u64::from(blocks).div_ceil(64))].into_boxed_slice();
@@ -205,7 +212,15 @@ impl Bin {
                 limbo += 1;
             }
         }
-        let span = Span { chunk, chunks: head.chunks, blocks, free: blocks - limbo, limbo, map, listed: limbo < blocks };
+        let span = Span {
+            chunk,
+            chunks: head.chunks,
+            blocks,
+            free: blocks - limbo,
+            limbo,
+            map,
+            listed: limbo < blocks,
+        };
         self.chunks += u64::from(head.chunks);
         self.limbo += u64::from(limbo);
         let listed = span.listed;
@@ -219,7 +234,8 @@ impl Bin {
                 u32::try_from(self.spans.len() - 1).unwrap_or(u32::MAX)
             }
         };
-        (chunk..chunk + u64::from(head.chunks)).for_each(|at| heap.marks.span_of(at).store(number, Ordering::Relaxed));
+        (chunk..chunk + u64::from(head.chunks))
+            .for_each(|at| heap.marks.span_of(at).store(number, Ordering::Relaxed));
         if listed {
             self.usable.push(number);
         }

@@ -90,7 +90,13 @@ impl Cache {
             Stack::new(STACK_BLOCKS_MAX.min(super::index(bytes / block_bytes(class))))
         });
         let shard = heap.take_shard();
-        Self { id: heap.id.load(Ordering::Relaxed), heap: Arc::downgrade(heap), shard, stat: heap.process.shard(shard), stacks }
+        Self {
+            id: heap.id.load(Ordering::Relaxed),
+            heap: Arc::downgrade(heap),
+            shard,
+            stat: heap.process.shard(shard),
+            stacks,
+        }
     }
 
     /// Counts a change of what the process holds.

@@ -8,8 +8,8 @@
 use std::time::{Duration, Instant};
 
 use super::entry::{Entry, Head, Kind, REGION};
-use super::{Extent, index};
 use super::view::{COUNT, HELD, View};
+use super::{Extent, index};
 use crate::error::Result;
 use crate::region::layout::{CONTROL_OFF, LINE_BYTES};
 use crate::region::lock::{self, Guard, Holder};
@@ -70,7 +70,13 @@ impl<'a> Chunks<'a> {
     }
 
     /// Claims a run of `count` chunks that begins at a multiple of `align` chunks.
-    pub(super) fn claim(&self, count: u64, align: u64, kind: Kind, owner: u16) -> Result<Option<(u64, Head)>> {
+    pub(super) fn claim(
+        &self,
+        count: u64,
+        align: u64,
+        kind: Kind,
+        owner: u16,
+    ) -> Result<Option<(u64, Head)>> {
         let Ok(length) = u32::try_from(count) else { return Ok(None) };
         let Some(chunk) = self.find(count, align) else { return Ok(None) };
         let head = Head { kind, chunks: length, owner, dirty: false };
@@ -119,7 +125,13 @@ impl<'a> Chunks<'a> {
 
     /// Takes over a span of this kind that has no process and a free block, if one is among the next
     /// `window` entries from `cursor` on.
-    pub(super) fn adopt(&self, kind: Kind, owner: u16, cursor: &mut u64, window: u64) -> Result<Option<(u64, Head)>> {
+    pub(super) fn adopt(
+        &self,
+        kind: Kind,
+        owner: u16,
+        cursor: &mut u64,
+        window: u64,
+    ) -> Result<Option<(u64, Head)>> {
         let (orphans, chunks) = (self.note(Note::Orphans).load(), self.view.chunks());
         if orphans == 0 {
             return Ok(None);
@@ -236,11 +248,12 @@ impl<'a> Chunks<'a> {
     fn find(&self, count: u64, align: u64) -> Option<u64> {
         let lowest = self.note(Note::LowestFree).load();
         let mut first_free = None;
-        let found = free_runs(self.bitmap, lowest / 64, count.saturating_add(align)).find_map(|(start, length)| {
-            first_free.get_or_insert(start);
-            let at = start.next_multiple_of(align);
-            (at + count <= start + length).then_some(at)
-        });
+        let found =
+            free_runs(self.bitmap, lowest / 64, count.saturating_add(align)).find_map(|(start, length)| {
+                first_free.get_or_insert(start);
+                let at = start.next_multiple_of(align);
+                (at + count <= start + length).then_some(at)
+            });
         // Everything below the first free chunk is taken, and so is what is found now if it is first.
         let first_free = first_free.unwrap_or(self.view.chunks());
         if first_free > lowest {
@@ -275,7 +288,8 @@ impl<'a> Chunks<'a> {
             }
             used += u64::from(head.chunks);
             orphans += u64::from(head.owner == REGION && head.kind != Kind::Large);
-            (chunk..chunk + u64::from(head.chunks)).for_each(|at| bitmap[index(at / 64)] &= !(1 << (at % 64)));
+            (chunk..chunk + u64::from(head.chunks))
+                .for_each(|at| bitmap[index(at / 64)] &= !(1 << (at % 64)));
         }
         for (word, bits) in self.bitmap.iter().zip(bitmap) {
             if word.load() != bits {

@@ -4,7 +4,10 @@
 //! ninth of a block above 1 KiB is waste. Half of what Arrow asks for lies between 16 and 256 KiB, so
 //! coarser classes would cost real memory.
 
-#![expect(clippy::cast_possible_truncation, reason = "sizes and tables of at most 128 KiB, some in constants")]
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "sizes and tables of at most 128 KiB, some in constants"
+)]
 
 use crate::region::layout::{CHUNK_BYTES, GRANULE_BYTES};
 
@@ -93,7 +96,10 @@ mod tests {
             let (smaller, block) = (block_bytes(class - 1), block_bytes(class));
             assert!(block - smaller <= GRANULE_BYTES || (block - smaller) * 8 <= smaller, "{class}");
             let span = span_chunks(class) * CHUNK_BYTES;
-            assert!(span >= block && span <= 16 * CHUNK_BYTES && (span % block) * 16 <= span, "{class}: {span}");
+            assert!(
+                span >= block && span <= 16 * CHUNK_BYTES && (span % block) * 16 <= span,
+                "{class}: {span}"
+            );
         }
     }
 

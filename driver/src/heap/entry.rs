@@ -91,13 +91,20 @@ mod tests {
 
     #[test]
     fn entries_survive_encoding_and_nothing_else_decodes() {
-        let heads = [(Kind::Large, 1, 0, false), (Kind::Span(63), 9, REGION, true), (Kind::Span(0), u32::MAX, 7, false)];
-        let heads = heads.map(|(kind, chunks, owner, dirty)| Entry::Head(Head { kind, chunks, owner, dirty }));
+        let heads = [
+            (Kind::Large, 1, 0, false),
+            (Kind::Span(63), 9, REGION, true),
+            (Kind::Span(0), u32::MAX, 7, false),
+        ];
+        let heads =
+            heads.map(|(kind, chunks, owner, dirty)| Entry::Head(Head { kind, chunks, owner, dirty }));
         for entry in [Entry::Free, Entry::Rest(1), Entry::Rest(u32::MAX)].into_iter().chain(heads) {
             assert_eq!(Entry::decode(entry.encode()), Some(entry));
         }
         // No chunks, no distance, an unknown class, bits nobody sets.
-        for word in [LARGE, SPAN, REST, 1 << 32 | 64 << 8 | SPAN, 1 << 32 | 1 << 8 | LARGE, 4, 1 << 40, u64::MAX] {
+        for word in
+            [LARGE, SPAN, REST, 1 << 32 | 64 << 8 | SPAN, 1 << 32 | 1 << 8 | LARGE, 4, 1 << 40, u64::MAX]
+        {
             assert_eq!(Entry::decode(word), None, "{word:#x}");
         }
     }

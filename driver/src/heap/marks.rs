@@ -58,7 +58,11 @@ pub(super) struct Marks {
 impl Marks {
     pub(super) fn new(layout: &Layout) -> Result<Self> {
         let granules = layout.max_chunks * (CHUNK_BYTES / GRANULE_BYTES);
-        Ok(Self { marks: lazy_zeroes(granules)?, spans: lazy_zeroes(layout.max_chunks * 4)?, data_off: layout.data_off })
+        Ok(Self {
+            marks: lazy_zeroes(granules)?,
+            spans: lazy_zeroes(layout.max_chunks * 4)?,
+            data_off: layout.data_off,
+        })
     }
 
     /// The mark at `off`, if an extent can begin there, and its index.
@@ -108,6 +112,9 @@ impl Marks {
 fn lazy_zeroes(bytes: u64) -> Result<MmapRaw> {
     let map = MmapOptions::new().len(super::index(bytes)).no_reserve_swap().map_anon();
     map.map(MmapRaw::from).map_err(|e| {
-        Error::system(format_args!("mmap({bytes} bytes for the heap's marks)"), e.raw_os_error().unwrap_or(libc::ENOMEM))
+        Error::system(
+            format_args!("mmap({bytes} bytes for the heap's marks)"),
+            e.raw_os_error().unwrap_or(libc::ENOMEM),
+        )
     })
 }

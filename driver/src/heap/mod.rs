@@ -99,15 +99,24 @@ impl Heap {
             && align.is_power_of_two()
             && let Some(off) = self.private.pop(class)
         {
-            return Ok(off);
+            return self.unsealed(off, size);
         }
-        self.alloc_slow(size.max(1), align)
+        let off = self.alloc_slow(size.max(1), align)?;
+        self.unsealed(off, size)
+    }
+
+    /// Memory handed out can be stored to, also if what it held before was sealed.
+    #[inline]
+    fn unsealed(&self, off: u64, size: u64) -> Result<u64> {
+        self.private.space.mapping().unseal(off..off + size).map(|()| off)
     }
 
     #[cold]
     fn alloc_slow(&self, size: u64, align: u64) -> Result<u64> {
         if !align.is_power_of_two() || align > ZONE_BYTES {
-            let text = format!("an alignment of {align} bytes is not possible; use a power of two up to {ZONE_BYTES}");
+            let text = format!(
+                "an alignment of {align} bytes is not possible; use a power of two up to {ZONE_BYTES}"
+            );
             return Err(Error::new(ErrorKind::BadAlignment, text));
         }
         let heap = &self.private;
@@ -146,7 +155,7 @@ impl Heap {
         }
         let stays = off.is_multiple_of(align.max(1)) && !heap.is_published(off);
         if stays && heap.resize_in_place(off, len, new_size)? {
-            return Ok(off);
+            return self.unsealed(off, new_size);
         }
         let new_off = match self.alloc(new_size, align) {
             Ok(new_off) => new_off,
@@ -246,7 +255,11 @@ impl Heap {
     }
 
     /// Checks every structure and reports what is wrong; see [`report::verify`].
-    pub(crate) fn verify(&self, is_member: &dyn Fn(u16) -> bool, report: &mut dyn FnMut(String)) -> Result<()> {
+    pub(crate) fn verify(
+        &self,
+        is_member: &dyn Fn(u16) -> bool,
+        report: &mut dyn FnMut(String),
+    ) -> Result<()> {
         let _locked = self.private.lock()?;
         report::verify(&self.private.space, is_member, report);
         Ok(())

@@ -93,7 +93,10 @@ impl Private {
 
     fn check_open(&self) -> Result<()> {
         if self.id.load(Ordering::Relaxed) == 0 {
-            return Err(Error::new(ErrorKind::Closed, "the region was closed in this process; open it again"));
+            return Err(Error::new(
+                ErrorKind::Closed,
+                "the region was closed in this process; open it again",
+            ));
         }
         Ok(())
     }
@@ -277,13 +280,19 @@ impl Private {
         let data_off = self.space.layout().data_off;
         let in_data = off >= data_off && off < data_off + view.chunks() * CHUNK_BYTES;
         match view.find_start(off) {
-            Ok(found) if found.head.owner == self.slot || found.head.owner == REGION => Err(self.freed_before(off)),
+            Ok(found) if found.head.owner == self.slot || found.head.owner == REGION => {
+                Err(self.freed_before(off))
+            }
             Ok(found) => {
                 let whose = self.process.describe(found.head.owner);
                 let text = format!("{:#x} belongs to {whose}; free it there", view.address(off));
                 Err(Error::new(ErrorKind::ForeignPointer, text))
             }
-            Err(e) if in_data && e.kind() == ErrorKind::ForeignPointer && view.run_of(self.chunk_at(off))?.is_none() => {
+            Err(e)
+                if in_data
+                    && e.kind() == ErrorKind::ForeignPointer
+                    && view.run_of(self.chunk_at(off))?.is_none() =>
+            {
                 Err(self.freed_before(off))
             }
             Err(e) => Err(e),
@@ -359,7 +368,8 @@ impl Private {
             *held(bin) = Bin::new();
         }
         Chunks::lock(&self.space, &*self.process)?.reap(self.slot)?;
-        (0..MEMBER_STAT_SHARDS).for_each(|shard| self.process.shard(shard)[Stat::LiveBytes as usize].store(0));
+        (0..MEMBER_STAT_SHARDS)
+            .for_each(|shard| self.process.shard(shard)[Stat::LiveBytes as usize].store(0));
         Ok(())
     }
 

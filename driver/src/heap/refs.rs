@@ -7,12 +7,12 @@
 
 use std::collections::HashMap;
 
+use super::Extent;
 use super::chunks::{Chunks, Note};
 use super::entry::{Head, Kind, REGION};
 use super::marks::Mark;
 use super::private::Private;
 use super::view::{COUNT, Found, HELD};
-use super::Extent;
 use crate::error::{Error, ErrorKind, Result};
 use crate::region::layout::CHUNK_BYTES;
 
@@ -92,7 +92,8 @@ impl Chunks<'_> {
         for run in self.view.runs() {
             let (chunk, head) = run?;
             for extent in self.view.extents(chunk, head) {
-                let (refs, count) = (self.view.refs(extent.off), counts.get(&extent.off).copied().unwrap_or(0));
+                let (refs, count) =
+                    (self.view.refs(extent.off), counts.get(&extent.off).copied().unwrap_or(0));
                 let old = refs.load();
                 let count = u8::try_from(count).unwrap_or(COUNT).min(COUNT);
                 let new = old & HELD | count;

@@ -85,7 +85,11 @@ pub(crate) fn verify(space: &Space, is_member: &dyn Fn(u16) -> bool, report: &mu
         if described == chunks {
             for at in chunk..chunk + length {
                 if is_marked_free(at) != head.is_none() {
-                    let is = if head.is_none() { "free, and the bitmap calls it taken" } else { "taken, and the bitmap calls it free" };
+                    let is = if head.is_none() {
+                        "free, and the bitmap calls it taken"
+                    } else {
+                        "taken, and the bitmap calls it free"
+                    };
                     report(format!("heap: chunk {at} is {is}"));
                 }
             }
@@ -98,11 +102,17 @@ pub(crate) fn verify(space: &Space, is_member: &dyn Fn(u16) -> bool, report: &mu
         used += length;
         for back in 1..length {
             if view.entry(chunk + back).ok() != u32::try_from(back).ok().map(Entry::Rest) {
-                report(format!("heap: chunk {} does not lead back to its run at chunk {chunk}", chunk + back));
+                report(format!(
+                    "heap: chunk {} does not lead back to its run at chunk {chunk}",
+                    chunk + back
+                ));
             }
         }
         if head.owner != REGION && !is_member(head.owner) {
-            report(format!("heap: the run at chunk {chunk} belongs to member {}, which is not there", head.owner));
+            report(format!(
+                "heap: the run at chunk {chunk} belongs to member {}, which is not there",
+                head.owner
+            ));
         }
         let mut published = 0;
         for extent in view.extents(chunk, head) {
@@ -110,16 +120,22 @@ pub(crate) fn verify(space: &Space, is_member: &dyn Fn(u16) -> bool, report: &mu
             published += u64::from(refs & COUNT != 0);
             owned += if refs & COUNT != 0 && refs & HELD == 0 { extent.len } else { 0 };
             if head.owner == REGION && refs & HELD != 0 {
-                report(format!("heap: no process can hold {:#x}, and its reference byte says so", view.address(extent.off)));
+                report(format!(
+                    "heap: no process can hold {:#x}, and its reference byte says so",
+                    view.address(extent.off)
+                ));
             }
         }
         if head.owner == REGION {
             orphans += u64::from(head.kind != Kind::Large);
             if published == 0 {
-                report(format!("heap: the run at chunk {chunk} belongs to nobody and nothing in it is published"));
+                report(format!(
+                    "heap: the run at chunk {chunk} belongs to nobody and nothing in it is published"
+                ));
             }
         }
-        let starts: u64 = view.extents(chunk, head).filter(|extent| view.refs(extent.off).load() != 0).count() as u64;
+        let starts: u64 =
+            view.extents(chunk, head).filter(|extent| view.refs(extent.off).load() != 0).count() as u64;
         let bytes = view.refs_of_run(chunk, length).iter().filter(|refs| refs.load() != 0).count() as u64;
         if bytes != starts {
             report(format!("heap: the run at chunk {chunk} has references to the inside of extents"));

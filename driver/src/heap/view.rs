@@ -123,7 +123,8 @@ impl<'a> View<'a> {
     /// The extent around `off`, any byte of it.
     pub(super) fn find(&self, off: u64) -> Result<Found> {
         let data_off = self.space.layout().data_off;
-        let chunk = off.checked_sub(data_off).map(|into| into / CHUNK_BYTES).filter(|&chunk| chunk < self.chunks());
+        let chunk =
+            off.checked_sub(data_off).map(|into| into / CHUNK_BYTES).filter(|&chunk| chunk < self.chunks());
         let Some(chunk) = chunk else {
             let text = format!("{:#x} is not in the region's data", self.address(off));
             return Err(Error::new(ErrorKind::ForeignPointer, text));

@@ -65,7 +65,7 @@ impl ControlFile {
             if e.errno() != libc::EEXIST {
                 return Err(e);
             }
-            if Self::open(path)?.others() > 0 {
+            if Self::open(path)?.in_use() {
                 let text = format!("another process is creating this region ({} is in use)", path.display());
                 return Err(Error::new(ErrorKind::RegionExists, text));
             }
@@ -121,9 +121,9 @@ impl ControlFile {
         file::unlock_byte(&self.file, byte)
     }
 
-    /// How many members live in other processes; at most 1 is found out.
-    pub(crate) fn others(&self) -> u64 {
-        file::any_byte_is_locked(&self.file).map_or(1, u64::from)
+    /// Whether another process is a member, or is creating the region.
+    pub(crate) fn in_use(&self) -> bool {
+        file::any_byte_is_locked(&self.file).unwrap_or(true)
     }
 
     /// Whether the member of `byte` lives. A system that cannot tell says that it does.

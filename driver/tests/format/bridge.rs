@@ -103,7 +103,7 @@ pub enum Memory {
 
 impl Memory {
     pub fn block() -> Self {
-        Memory::Block(vec![0; 1 << 15], 16)
+        Memory::Block(vec![0; if cfg!(miri) { 1 << 12 } else { 1 << 15 }], 16)
     }
 
     pub fn base(&self) -> *const u8 {

@@ -75,7 +75,9 @@ impl Pool for Region {
     fn realloc(&self, at: *mut u8, old_size: usize, new_size: usize) -> *mut u8 {
         let at = NonNull::new(at).expect("allocated");
         // SAFETY: the replay is the only user of what it allocated.
-        unsafe { Region::realloc(self, at, old_size as u64, new_size as u64, ALIGN as u64) }.expect("room").as_ptr()
+        unsafe { Region::realloc(self, at, old_size as u64, new_size as u64, ALIGN as u64) }
+            .expect("room")
+            .as_ptr()
     }
     fn free(&self, at: *mut u8, size: usize) {
         let at = NonNull::new(at).expect("allocated");
@@ -185,7 +187,12 @@ fn with_pool<T>(name: &str, f: impl FnOnce(&dyn Pool) -> T) -> T {
 /// Prints nanoseconds an operation on the three allocators, and the ratios to the other two.
 fn report(what: &str, picos: [Duration; 3], goal: Option<f64>) {
     let [csm, mimalloc, system] = picos.map(|d| d.as_nanos() as f64 / 1000.0);
-    row(&format!("{what}: csm {csm:.0}, mimalloc {mimalloc:.0}, system {system:.0} ns; vs mimalloc"), csm / mimalloc, "", goal);
+    row(
+        &format!("{what}: csm {csm:.0}, mimalloc {mimalloc:.0}, system {system:.0} ns; vs mimalloc"),
+        csm / mimalloc,
+        "",
+        goal,
+    );
     row(&format!("{what}: vs system"), csm / system, "", goal);
 }
 
@@ -242,7 +249,10 @@ fn main() {
     if paths.is_empty() {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../heap-trace");
         let files = std::fs::read_dir(dir).expect("tests/heap-trace");
-        paths = files.map(|file| file.expect("file").path()).filter(|p| p.extension().is_some_and(|e| e == "trace")).collect();
+        paths = files
+            .map(|file| file.expect("file").path())
+            .filter(|p| p.extension().is_some_and(|e| e == "trace"))
+            .collect();
         paths.sort();
     }
     println!("Arrow's allocations, replayed; nanoseconds an operation, medians of interleaved runs");

@@ -29,7 +29,10 @@ fn use_everything(region: &Region) {
 fn filled() -> (Region, Vec<u64>) {
     let region = Region::new(16, 16);
     let heap = region.heap(1);
-    let offs: Vec<u64> = [64, 64, 5000, 100_000, 200_000, MIB].iter().map(|&size| heap.alloc(size, 64).expect("alloc")).collect();
+    let offs: Vec<u64> = [64, 64, 5000, 100_000, 200_000, MIB]
+        .iter()
+        .map(|&size| heap.alloc(size, 64).expect("alloc"))
+        .collect();
     heap.retain(&offs[1..]).expect("retain");
     (region, offs)
 }
@@ -105,7 +108,8 @@ fn a_bitmap_that_calls_taken_chunks_free_hands_nothing_out_twice() {
 #[test]
 fn a_repair_that_fails_is_tried_again() {
     let (region, offs) = filled();
-    let entry = region.space.layout().entries_off + (offs[5] - region.space.layout().data_off) / CHUNK_BYTES * 8;
+    let entry =
+        region.space.layout().entries_off + (offs[5] - region.space.layout().data_off) / CHUNK_BYTES * 8;
     let sound = region.space.word(entry).load();
     region.space.word(entry).store(u64::MAX);
     // Member 2 died with the lock in hand.

@@ -6,6 +6,7 @@ mod crash;
 mod damage;
 mod model;
 mod published;
+mod trace;
 
 use std::fs::File;
 use std::ops::Range;
@@ -91,8 +92,10 @@ impl Region {
         let window = layout.window_bytes(shape.max_bytes);
         let device = Arc::new(Memory(memory_file(window)));
         let base = DEFAULT_BASE + 20 * TIB + WINDOWS.fetch_add(1, Ordering::Relaxed) % 512 * (2 << 30);
-        let mapping = Mapping::new(base, &device.0, 0, &[Part { range: 0..window, writable: true }]).expect("map");
-        let space = Space::new(Arc::new(mapping), layout, device.clone(), Coherence::new(device, Role::Owner));
+        let mapping =
+            Mapping::new(base, &device.0, 0, &[Part { range: 0..window, writable: true }]).expect("map");
+        let space =
+            Space::new(Arc::new(mapping), layout, device.clone(), Coherence::new(device, Role::Owner));
         space.control(Control::Size).store(shape.size_bytes);
         Self { space: Arc::new(space), alive: Arc::new([const { AtomicBool::new(true) }; MEMBERS]) }
     }
@@ -116,7 +119,8 @@ impl Region {
     /// Everything that `verify` finds wrong.
     fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
-        let is_member = |slot: u16| self.alive.get(usize::from(slot)).is_some_and(|alive| alive.load(Ordering::Relaxed));
+        let is_member =
+            |slot: u16| self.alive.get(usize::from(slot)).is_some_and(|alive| alive.load(Ordering::Relaxed));
         verify(&self.space, &is_member, &mut |fault| faults.push(fault));
         faults
     }
