@@ -43,8 +43,11 @@ fn show(uri: &str, name: &str) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Carrier, flights that departed, and their mean delay; the least delayed first.
-fn mean_delays(batches: &[RecordBatch]) -> Result<Vec<(&str, u64, f64)>, Box<dyn Error>> {
+/// A carrier, its flights that departed, and their mean delay.
+type Mean<'a> = (&'a str, u64, f64);
+
+/// The means of all carriers, the least delayed first.
+fn mean_delays(batches: &[RecordBatch]) -> Result<Vec<Mean<'_>>, Box<dyn Error>> {
     let mut sums: BTreeMap<&str, (u64, f64)> = BTreeMap::new();
     for batch in batches {
         let carriers = column::<StringArray>(batch, "carrier")?;

@@ -1,6 +1,6 @@
 //! The shape of a batch: the numbers of its arrays and the extents of its buffers.
 //!
-//! [`check`] is the only place that says whether lengths, counts and buffers go
+//! `check` is the only place that says whether lengths, counts and buffers go
 //! together. A producer's arrays pass it on the way in and a descriptor on the
 //! way out, so that an export cannot lead a reader outside of a buffer by
 //! anything but the values in the buffers.

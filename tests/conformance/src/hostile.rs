@@ -12,15 +12,33 @@ use csm::{Context, Region};
 
 use crate::fixture::Scratch;
 use crate::process::Helper;
-use crate::table::{open, publish_stamp, stamp_of};
+use crate::descriptors::Descriptors;
+use crate::table::{many_types, open, publish, publish_stamp, stamp_of};
 
-/// When the garbage comes.
+/// How a region is attacked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Moment {
-    /// While nobody has the region open.
-    BeforeOpen,
-    /// While the process that suffers it has it open, and reads tables.
-    WhileOpen,
+pub enum Attack {
+    /// Garbage while nobody has the region open.
+    Closed,
+    /// Garbage while the process that suffers it has it open, and reads tables.
+    Open,
+    /// Another superblock.
+    Superblock,
+    /// A descriptor with a checksum that fits, as a hostile writer would make it.
+    Descriptor,
+    /// Options in the URI.
+    Uri,
+}
+
+impl Attack {
+    /// Every attack, by name.
+    pub const ALL: &[(&str, Attack)] = &[
+        ("closed", Attack::Closed),
+        ("open", Attack::Open),
+        ("superblock", Attack::Superblock),
+        ("descriptor", Attack::Descriptor),
+        ("uri", Attack::Uri),
+    ];
 }
 
 const PAGE: usize = 4096;
@@ -28,19 +46,25 @@ const LINE: usize = 128;
 /// Where the superblock says at which offset the data begins, and where its checksum is.
 const DATA_OFF_AT: u64 = 184;
 const CRC_AT: usize = 508;
-const DESCRIPTOR_MAGIC: &[u8] = b"CSMTABLE";
+pub(crate) const DESCRIPTOR_MAGIC: &[u8] = b"CSMTABLE";
 const TABLES: i64 = 6;
 
 fn name(i: i64) -> String {
     format!("table {i}")
 }
 
-/// Creates the region of `scratch` and leaves it with tables, generations in waiting and a dead process.
-pub fn prepare(scratch: &Scratch<'_>) {
+/// Creates the region of `scratch` and leaves it with tables.
+pub fn furnish(scratch: &Scratch<'_>) {
     let region = scratch.create("size=6M&max=16M&catalog=16&nodes=2&members=4&leases=112");
     for i in 0..TABLES {
         publish_stamp(&region, &name(i), 50 * i + 1, i).expect("publish");
     }
+    publish(&region, "types", &[many_types()], false).expect("publish");
+}
+
+/// Leaves what the dead leave: members, leases, generations in waiting.
+pub fn haunt(scratch: &Scratch<'_>) {
+    let region = scratch.open("");
     let mut reader = Helper::start("lease", &[&scratch.uri, "table 0"]);
     reader.await_line("0");
     let mut hoarder = Helper::start("hoard", &[&scratch.uri]);
@@ -64,6 +88,7 @@ pub struct Victim {
     pages: Vec<(u64, Vec<u8>)>,
     /// Offsets of the lines of metadata and descriptors that are in use.
     lines: Vec<u64>,
+    descriptors: Descriptors,
 }
 
 impl Victim {
@@ -93,7 +118,8 @@ impl Victim {
             pages.push((off, page.clone()));
         }
         assert!(lines.len() > 30, "the region has metadata");
-        Self { context: Context::new().expect("context"), uri: uri.to_owned(), file, len, pages, lines }
+        let descriptors = Descriptors::of(&pages, len);
+        Self { context: Context::new().expect("context"), uri: uri.to_owned(), file, len, pages, lines, descriptors }
     }
 
     /// Puts every byte back. Nobody has the region open.
@@ -139,20 +165,30 @@ impl Victim {
         }
     }
 
-    /// Restores the region, hits it at `moment`, and does everything a program can do with it.
-    pub fn suffer(&self, bytes: &[u8], moment: Moment) {
+    /// Attacks the region with `bytes`.
+    pub fn suffer(&self, bytes: &[u8], attack: Attack) {
+        match attack {
+            Attack::Closed | Attack::Open => self.suffer_garbage(bytes, attack),
+            Attack::Superblock => self.suffer_superblock(bytes),
+            Attack::Descriptor => self.descriptors.suffer(bytes),
+            Attack::Uri => self.suffer_uri(&String::from_utf8_lossy(bytes)),
+        }
+    }
+
+    /// Restores the region, hits it, and does everything a program can do with it.
+    fn suffer_garbage(&self, bytes: &[u8], attack: Attack) {
         self.restore();
         // A lock that garbage calls taken is waited for no longer than this.
         let uri = format!("{}?wait=20ms", self.uri);
-        if moment == Moment::BeforeOpen {
+        if attack == Attack::Closed {
             self.hit(bytes);
         }
         let Ok(region) = self.context.open(&uri) else {
-            assert!(moment == Moment::BeforeOpen, "a sound region opens");
+            assert!(attack == Attack::Closed, "a sound region opens");
             return;
         };
         let mut tables = Vec::new();
-        if moment == Moment::WhileOpen {
+        if attack == Attack::Open {
             tables.extend((0..TABLES).map(|i| (i, open(&region, &name(i)).expect("a sound table"))));
             self.hit(bytes);
         }
@@ -167,7 +203,7 @@ impl Victim {
     }
 
     /// Replaces the superblock by one that `bytes` say, with a checksum that fits if the first is odd; and opens.
-    pub fn suffer_superblock(&self, bytes: &[u8]) {
+    fn suffer_superblock(&self, bytes: &[u8]) {
         let mut block = self.pages[0].1[..512].to_vec();
         for hit in bytes.get(1..).unwrap_or_default().chunks_exact(3) {
             let at = usize::from(u16::from_le_bytes([hit[0], hit[1]])) % 512;
@@ -187,7 +223,7 @@ impl Victim {
     }
 
     /// Parses a URI, and opens the region with what it says as options.
-    pub fn suffer_uri(&self, text: &str) {
+    fn suffer_uri(&self, text: &str) {
         if let Ok(uri) = csm::uri::Uri::parse(text) {
             let again = csm::uri::Uri::parse(&uri.to_string()).expect("what it prints parses");
             assert_eq!(uri, again);
@@ -206,12 +242,12 @@ fn look_at_numbers(region: &Region) {
 fn look(region: &Region) {
     look_at_numbers(region);
     let listed = region.tables().unwrap_or_default();
-    for i in (0..TABLES).map(name).chain(["gone".to_owned(), "never".to_owned()]) {
+    for i in (0..TABLES).map(name).chain(["gone".to_owned(), "never".to_owned(), "types".to_owned()]) {
         let Ok(table) = open(region, &i) else { continue };
         assert_eq!(table.name(), i);
         let right = i.strip_prefix("table ").and_then(|number| number.parse().ok());
         let stamp = table.record_batches().map(|batches| stamp_of(&batches));
-        assert!(i == "gone" || stamp.as_ref().ok() == right.map(Ok).as_ref(), "{i} has the stamp {stamp:?}");
+        assert!(right.is_none() || stamp.as_ref().ok() == right.map(Ok).as_ref(), "{i} has the stamp {stamp:?}");
         let _ = (table.validate(), table.check(), table.is_current());
     }
     for table in listed {

@@ -8,6 +8,7 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 pub mod cases;
+mod descriptors;
 pub mod fixture;
 pub mod harness;
 pub mod hostile;

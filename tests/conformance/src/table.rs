@@ -2,7 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow_array::{Array, Int64Array, RecordBatch, StringArray};
+use arrow_array::builder::{Int64Builder, MapBuilder, StringBuilder};
+use arrow_array::types::{Int8Type, Int16Type, Int64Type};
+use arrow_array::{
+    Array, ArrayRef, BooleanArray, DictionaryArray, FixedSizeListArray, Int64Array, LargeStringArray, ListArray,
+    NullArray, RecordBatch, RunArray, StringArray, StringViewArray, StructArray, UnionArray,
+};
+use arrow_schema::{DataType, Field, UnionFields};
 use csm::{OpenOptions, PublishOptions, Published, Region, Result, Table};
 
 /// A batch of `rows` rows that all say `stamp`, each in three columns.
@@ -94,4 +100,40 @@ pub fn assert_empty(region: &Region) {
     assert_eq!((stats.tables, stats.retired, stats.leases), (0, 0, 0), "{stats:?}");
     assert_eq!((stats.live_bytes, stats.region_owned_bytes), (0, 0), "{stats:?}");
     assert_eq!((stats.free_bytes, stats.largest_free_bytes), (stats.data_bytes, stats.data_bytes), "{stats:?}");
+}
+
+/// A batch of three rows with a column of most layouts there are.
+#[must_use]
+pub fn many_types() -> RecordBatch {
+    let ints = Int64Array::from(vec![Some(1), None, Some(3)]);
+    let list = ListArray::from_iter_primitive::<Int64Type, _, _>([Some(vec![Some(1), None]), None, Some(vec![])]);
+    let field = Arc::new(Field::new("x", DataType::Int64, true));
+    let fixed = FixedSizeListArray::new(field.clone(), 2, Arc::new(Int64Array::from_iter_values(0..6)), None);
+    let structure = StructArray::from(vec![(field.clone(), Arc::new(ints.clone()) as ArrayRef)]);
+    let fields = UnionFields::from_iter([(5, field)]);
+    let union = UnionArray::try_new(fields, vec![5; 3].into(), Some(vec![2, 1, 0].into()), vec![Arc::new(ints.clone())]);
+    let mut map = MapBuilder::new(None, StringBuilder::new(), Int64Builder::new());
+    for keys in 0..3 {
+        for key in 0..keys {
+            map.keys().append_value(format!("key {key}"));
+            map.values().append_value(key);
+        }
+        map.append(true).expect("keys and values");
+    }
+    let words = ["a word", "another one, too long to be in a view", "a word"];
+    RecordBatch::try_from_iter_with_nullable([
+        ("ints", Arc::new(ints) as ArrayRef, true),
+        ("flags", Arc::new(BooleanArray::from(vec![true, false, true])) as _, true),
+        ("large", Arc::new(LargeStringArray::from(words.to_vec())) as _, true),
+        ("views", Arc::new(StringViewArray::from(words.to_vec())) as _, true),
+        ("words", Arc::new(words.into_iter().collect::<DictionaryArray<Int8Type>>()) as _, true),
+        ("runs", Arc::new(words.into_iter().collect::<RunArray<Int16Type>>()) as _, true),
+        ("list", Arc::new(list) as _, true),
+        ("fixed", Arc::new(fixed) as _, true),
+        ("struct", Arc::new(structure) as _, true),
+        ("union", Arc::new(union.expect("a union")) as _, true),
+        ("map", Arc::new(map.finish()) as _, true),
+        ("nothing", Arc::new(NullArray::new(3)) as _, true),
+    ])
+    .expect("a batch")
 }

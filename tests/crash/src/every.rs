@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use csm::{Region, Table};
 use csm_conformance::fixture::{Shm, small};
 use csm_conformance::process::ROLE;
-use csm_conformance::table::{assert_empty, assert_sound, open, stamp_of};
+use csm_conformance::table::{assert_empty, open, stamp_of};
 use csm_conformance::{Outcome, Scratch};
 
 use crate::ops::Op;
@@ -27,35 +27,37 @@ pub fn was_killed(role: &str, args: &[&str]) -> bool {
 
 /// Does `op` with a kill at every store. A survivor has the regions open all along, or else nobody has.
 pub fn run(op: &Op, survivor: bool) -> Outcome {
-    let (home, other) = (Scratch::new(&Shm), Scratch::new(&Shm));
-    let pair = (home.create(&small(8)), other.create(&small(2)));
-    let keeper = survivor.then_some(pair);
+    let scratches: Vec<Scratch<'_>> = (0..op.regions).map(|_| Scratch::new(&Shm)).collect();
+    let regions: Vec<Region> = scratches.iter().map(|scratch| scratch.create(&small(8))).collect();
+    let keeper = survivor.then_some(regions);
+    // The other region's URI is given in any case.
+    let (home, other) = (&scratches[0].uri, &scratches[op.regions - 1].uri);
     for n in 0..STORES_MAX {
         for before in op.before {
-            let _ = was_killed("op", &[&home.uri, &other.uri, before]);
+            let _ = was_killed("op", &[home, other, before]);
         }
         // The survivor reads the old table all the while.
-        let old = keeper.as_ref().and_then(|(region, _)| open(region, "t").ok());
+        let old = keeper.as_ref().and_then(|regions| open(&regions[0], "t").ok());
         let stamp = |table: &Table| stamp_of(&table.record_batches().expect("batches"));
         let expected = old.as_ref().map(stamp);
-        let killed = was_killed("op", &[&home.uri, &other.uri, op.name, &n.to_string()]);
+        let killed = was_killed("op", &[home, other, op.name, &n.to_string()]);
         let when = if killed { format!("killed at store {n}") } else { "not killed".to_owned() };
-        let regions = keeper.clone().unwrap_or_else(|| (home.open(""), other.open("")));
+        let regions = keeper.clone().unwrap_or_else(|| scratches.iter().map(|scratch| scratch.open("")).collect());
         if let Some(old) = old {
             old.check().unwrap_or_else(|e| panic!("{when}: {e}"));
             assert!(Some(stamp(&old)) == expected, "{when}: what was being read changed");
         }
         check(op, &regions, killed, &when);
         if !killed {
-            eprintln!("STORES {} {n}", op.name);
             return Ok(());
         }
     }
     panic!("{STORES_MAX} stores, and it is not done");
 }
 
-fn check(op: &Op, (home, other): &(Region, Region), killed: bool, when: &str) {
-    for region in [home, other] {
+fn check(op: &Op, regions: &[Region], killed: bool, when: &str) {
+    let home = &regions[0];
+    for region in regions {
         let report = region.verify().unwrap_or_else(|e| panic!("{when}: {e}"));
         assert!(report.problems.is_empty(), "{when}: {:#?}", report.problems);
     }
@@ -69,7 +71,5 @@ fn check(op: &Op, (home, other): &(Region, Region), killed: bool, when: &str) {
     for table in home.tables().expect("tables") {
         home.remove(&table.name).unwrap_or_else(|e| panic!("{when}: {e}"));
     }
-    assert_sound(home);
-    assert_empty(other);
-    assert_empty(home);
+    regions.iter().for_each(assert_empty);
 }

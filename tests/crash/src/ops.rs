@@ -17,6 +17,8 @@ type Rest = Box<dyn Any>;
 pub struct Op {
     /// Its name.
     pub name: &'static str,
+    /// How many regions it concerns.
+    pub regions: usize,
     /// Names of operations that other processes complete first.
     pub before: &'static [&'static str],
     /// The stamp of table "t" if it is killed (one of these; `None` is no table), and last if it is not.
@@ -50,26 +52,28 @@ const MANY_ROWS: i64 = 20_000;
 
 /// Every operation.
 pub const ALL: &[Op] = &[
-    Op { name: "publish by copy", before: &[], stamps: &[NONE, NEW], run: publish_by_copy },
-    Op { name: "publish in place", before: &[], stamps: &[NONE, NEW], run: publish_in_place },
-    Op { name: "publish large in place", before: &[], stamps: &[NONE, NEW], run: publish_large },
-    Op { name: "replace", before: &["old"], stamps: &[OLD, NEW], run: replace },
-    Op { name: "replace one's own", before: &[], stamps: &[OLD, NEW], run: replace_own },
-    Op { name: "replace a large one", before: &["old large"], stamps: &[OLD, NEW], run: replace },
-    Op { name: "remove", before: &["old"], stamps: &[OLD, NONE], run: remove },
-    Op { name: "remove one's own", before: &[], stamps: &[OLD, NONE], run: remove_own },
-    Op { name: "open a table", before: &["old"], stamps: &[OLD, OLD], run: open_table },
-    Op { name: "let the last reader go", before: &["old"], stamps: &[NONE, NONE], run: reclaim },
-    Op { name: "allocate", before: &[], stamps: &[NONE, NONE], run: allocate },
-    Op { name: "reallocate", before: &[], stamps: &[NONE, NONE], run: reallocate },
-    Op { name: "free", before: &[], stamps: &[NONE, NONE], run: free },
-    Op { name: "free what is published", before: &[], stamps: &[OLD, OLD], run: free_published },
-    Op { name: "leave", before: &["old"], stamps: &[OLD, OLD], run: leave },
-    Op { name: "enter after the dead", before: &["old", "die replacing"], stamps: &[OLD, NEW, NEW], run: enter },
-    Op { name: "enter after a dead reader", before: &["old", "die reading"], stamps: &[NONE, NONE], run: enter },
-    Op { name: "publish across regions", before: &[], stamps: &[NONE, NEW], run: publish_across },
-    Op { name: "replace across regions", before: &["old across"], stamps: &[OLD, NEW], run: publish_across },
-    Op { name: "remove across regions", before: &["old across"], stamps: &[OLD, NONE], run: remove_across },
+    Op { name: "publish by copy", regions: 1, before: &[], stamps: &[NONE, NEW], run: publish_by_copy },
+    Op { name: "publish in place", regions: 1, before: &[], stamps: &[NONE, NEW], run: publish_in_place },
+    Op { name: "publish large in place", regions: 1, before: &[], stamps: &[NONE, NEW], run: publish_large },
+    Op { name: "replace", regions: 1, before: &["old"], stamps: &[OLD, NEW], run: replace },
+    Op { name: "replace one's own", regions: 1, before: &[], stamps: &[OLD, NEW], run: replace_own },
+    Op { name: "replace a large one", regions: 1, before: &["old large"], stamps: &[OLD, NEW], run: replace },
+    Op { name: "remove", regions: 1, before: &["old"], stamps: &[OLD, NONE], run: remove },
+    Op { name: "remove one's own", regions: 1, before: &[], stamps: &[OLD, NONE], run: remove_own },
+    Op { name: "open a table", regions: 1, before: &["old"], stamps: &[OLD, OLD], run: open_table },
+    Op { name: "let the last reader go", regions: 1, before: &["old"], stamps: &[NONE, NONE], run: reclaim },
+    Op { name: "allocate", regions: 1, before: &[], stamps: &[NONE, NONE], run: allocate },
+    Op { name: "reallocate", regions: 1, before: &[], stamps: &[NONE, NONE], run: reallocate },
+    Op { name: "free", regions: 1, before: &[], stamps: &[NONE, NONE], run: free },
+    Op { name: "free what is published", regions: 1, before: &[], stamps: &[OLD, OLD], run: free_published },
+    Op { name: "leave", regions: 1, before: &["old"], stamps: &[OLD, OLD], run: leave },
+    Op { name: "enter after one died early", regions: 1, before: &["old", "die replacing at 8"], stamps: &[OLD, OLD], run: enter },
+    Op { name: "enter after one died in between", regions: 1, before: &["old", "die replacing at 18"], stamps: &[OLD, OLD], run: enter },
+    Op { name: "enter after one died late", regions: 1, before: &["old", "die replacing at 28"], stamps: &[NEW, NEW], run: enter },
+    Op { name: "enter after a dead reader", regions: 1, before: &["old", "die reading"], stamps: &[NONE, NONE], run: enter },
+    Op { name: "publish across regions", regions: 2, before: &[], stamps: &[NONE, NEW], run: publish_across },
+    Op { name: "replace across regions", regions: 2, before: &["old across"], stamps: &[OLD, NEW], run: publish_across },
+    Op { name: "remove across regions", regions: 2, before: &["old across"], stamps: &[OLD, NONE], run: remove_across },
 ];
 
 /// What others do before.
@@ -84,13 +88,9 @@ const PREPARATIONS: &[(&str, fn(&Uris))] = &[
         let (home, other) = uris.both();
         publish(&home, "t", &[across(&home, &other, 1)], true).expect("publish");
     }),
-    ("die replacing", |uris| {
-        // In the middle of the commit: references are counted, the old one is retired, nothing is swung.
-        let region = uris.home();
-        let batch = region.copy_in(&stamped(ROWS, 2)).expect("copy in");
-        crash::arm(25);
-        publish(&region, "t", &[batch], true).expect("publish");
-    }),
+    ("die replacing at 8", |uris| die_replacing(uris, 8)),
+    ("die replacing at 18", |uris| die_replacing(uris, 18)),
+    ("die replacing at 28", |uris| die_replacing(uris, 28)),
     ("die reading", |uris| {
         let region = uris.home();
         let _table = open(&region, "t").expect("open");
@@ -100,6 +100,15 @@ const PREPARATIONS: &[(&str, fn(&Uris))] = &[
         region.remove("t").expect_err("killed");
     }),
 ];
+
+/// Is killed with both locks in hand, before or after the commit word.
+fn die_replacing(uris: &Uris, n: u64) {
+    let region = uris.home();
+    let batch = region.copy_in(&stamped(ROWS, 2)).expect("copy in");
+    crash::arm(n);
+    publish(&region, "t", &[batch], true).expect("publish");
+    panic!("it was to be killed");
+}
 
 /// Does the operation or preparation of argument 2 in the regions of arguments 0 and 1; is killed at the store
 /// of argument 3, if there is one.

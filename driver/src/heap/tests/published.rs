@@ -173,3 +173,34 @@ fn a_count_that_ran_full_waits_for_a_recount() {
     assert_eq!(region.stats().live_bytes, 0);
     region.assert_sound();
 }
+
+#[test]
+fn blocks_of_one_span_wait_each_for_its_own_reference() {
+    let region = Region::new(16, 16);
+    let heap = region.heap(0);
+    let [first, second] = [(); 2].map(|()| heap.alloc(4096, 64).expect("alloc"));
+    heap.retain(&[first, second]).expect("retain");
+    [first, second].iter().for_each(|&off| heap.free(off, None).expect("free"));
+    heap.release(&[first]).expect("release");
+    let mut fresh: Vec<u64> = std::iter::from_fn(|| heap.alloc(4096, 64).ok()).collect();
+    assert!(fresh.contains(&first) && !fresh.contains(&second));
+    heap.release(&[second]).expect("release");
+    fresh.push(heap.alloc(4096, 64).expect("the block that was released last"));
+    assert_eq!(fresh.last(), Some(&second));
+    region.assert_sound();
+}
+
+#[test]
+fn spans_of_the_living_are_not_adopted() {
+    let region = Region::new(16, 16);
+    let (dead, living, survivor) = (region.heap(0), region.heap(1), region.heap(2));
+    let theirs: Vec<u64> = (0..10).map(|_| living.alloc(1024, 64).expect("alloc")).collect();
+    let left = dead.alloc(1024, 64).expect("alloc");
+    dead.retain(&[left]).expect("retain");
+    region.alive[0].store(false, Ordering::Relaxed);
+    survivor.reap(0).expect("reap");
+    let mine: Vec<u64> = std::iter::from_fn(|| survivor.alloc(1024, 64).ok()).collect();
+    assert!(mine.len() > 10_000 && !mine.contains(&left), "{}", mine.len());
+    assert!(theirs.iter().all(|off| !mine.contains(off)));
+    region.assert_sound();
+}

@@ -60,7 +60,7 @@ fn arrow_s_allocations_waste_little() {
         let heap = region.heap(0);
         let (peak, used) = replay(&region, &heap, &dir.join(format!("{name}.trace")));
         println!("{name}: {peak} bytes at most, {used} of the region in use");
-        assert!(used * 100 <= peak * 120 + 100 * MIB, "{name}: {used} in use for {peak}");
+        assert!(used * 100 <= peak * 112, "{name}: {used} in use for {peak}");
         assert_eq!(region.stats().live_bytes, 0);
         region.assert_sound();
         heap.leave().expect("leave");

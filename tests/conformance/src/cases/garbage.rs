@@ -4,54 +4,62 @@
 //! [`hostile::Victim`]'s, which the fuzz targets drive as well.
 
 use crate::fixture::Scratch;
-use crate::hostile::{Moment, Victim};
+use crate::hostile::{Attack, Victim};
 use crate::process::{Helper, Inside};
 use crate::random::Random;
 use crate::{Fixture, Outcome, Skipped, hostile};
 
-/// Seeds a run tries; CSM_SEEDS asks for more.
+/// Seeds a run tries; `CSM_SEEDS` asks for more.
 fn seeds() -> u64 {
     std::env::var("CSM_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(400)
 }
 
-/// Bytes that say what to overwrite, for a seed.
-fn bytes_of(seed: u64) -> Vec<u8> {
+/// The attack of a seed.
+fn bytes_of(seed: u64, attack: Attack) -> Vec<u8> {
     let mut random = Random(seed);
+    if attack == Attack::Uri {
+        let words: Vec<&str> = csm::uri::OPTIONS.iter().map(|(name, ..)| *name).chain(WORDS.iter().copied()).collect();
+        return (0..1 + random.below(8)).flat_map(|_| words[random.index(words.len())].bytes().collect::<Vec<_>>()).collect();
+    }
     let len = 16 * (1 + random.below(4));
     (0..len).map(|_| random.next().to_le_bytes()[0]).collect()
 }
 
-/// Tries the seeds from argument 3 to argument 4 on the region and file of arguments 0 and 1, at the moment of
+/// What URIs are made of, besides the names of options.
+const WORDS: &[&str] = &[
+    "shm:", "x", "=", "&", "?", "=", "&", "%", "%41", "%00", "%FF", "=0", "=1", "=yes", "=2M", "=6M", "=auto", "=0x40", "=ro",
+    "=18446744073709551616", "=99999999T", "=-1", "=0777", "=1ms", "/", ".", "\u{7f}",
+];
+
+/// Tries the seeds from argument 3 to argument 4 on the region and file of arguments 0 and 1, with the attack of
 /// argument 2.
 pub(super) fn role(inside: &mut Inside) {
-    let moment = if inside.arg(2) == "open" { Moment::WhileOpen } else { Moment::BeforeOpen };
+    let (_, attack) = *Attack::ALL.iter().find(|(name, _)| *name == inside.arg(2)).expect("an attack");
     let victim = Victim::adopt(inside.arg(0), inside.arg(1).as_ref());
     for seed in inside.number(3)..inside.number(4) {
         inside.say(seed);
-        victim.suffer(&bytes_of(seed), moment);
+        victim.suffer(&bytes_of(seed, attack), attack);
     }
     victim.restore();
     inside.say("done");
 }
 
-fn run(fixture: &dyn Fixture, moment: &str) -> Outcome {
+fn run(fixture: &dyn Fixture, attack: &str) -> Outcome {
     let scratch = Scratch::new(fixture);
     let Some(path) = fixture.file(&scratch.uri) else {
         return Err(Skipped("the device has no file that a test could damage".to_owned()));
     };
-    hostile::prepare(&scratch);
+    hostile::furnish(&scratch);
+    hostile::haunt(&scratch);
     let (mut next, end) = (0, seeds());
     let mut failures = Vec::new();
     while next < end && failures.len() < 10 {
         let range = (next.to_string(), end.to_string());
         let path = path.to_str().expect("a path in UTF-8");
-        let mut helper = Helper::start("garbage", &[&scratch.uri, path, moment, &range.0, &range.1]);
+        let mut helper = Helper::start("garbage", &[&scratch.uri, path, attack, &range.0, &range.1]);
         let mut last = next;
         while let Some(line) = helper.try_hear() {
-            match line.parse() {
-                Ok(seed) => last = seed,
-                Err(_) => last = end,
-            }
+            last = line.parse().unwrap_or(end);
         }
         let status = helper.wait();
         if !status.success() {
@@ -69,4 +77,16 @@ pub(super) fn before_open(fixture: &dyn Fixture) -> Outcome {
 
 pub(super) fn while_open(fixture: &dyn Fixture) -> Outcome {
     run(fixture, "open")
+}
+
+pub(super) fn superblocks(fixture: &dyn Fixture) -> Outcome {
+    run(fixture, "superblock")
+}
+
+pub(super) fn descriptors(fixture: &dyn Fixture) -> Outcome {
+    run(fixture, "descriptor")
+}
+
+pub(super) fn uris(fixture: &dyn Fixture) -> Outcome {
+    run(fixture, "uri")
 }

@@ -75,6 +75,9 @@ pub const ALL: &[(&str, Case)] = &[
     ("a user without permission", people::unprivileged),
     ("garbage before opening", garbage::before_open),
     ("garbage while open", garbage::while_open),
+    ("hostile superblocks", garbage::superblocks),
+    ("hostile descriptors", garbage::descriptors),
+    ("hostile options", garbage::uris),
 ];
 
 /// Every role of a helper, by name.
