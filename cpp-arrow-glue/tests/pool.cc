@@ -185,6 +185,9 @@ int Child(const std::string& uri) {
     pool = region->memory_pool();
     CHECK(pool == region->memory_pool());
     CHECK(region->Close().IsInvalid());
+    auto same_region = UNWRAP(csm::Region::Open(uri));
+    CHECK(same_region->memory_pool() == pool);
+    CHECK_OK(same_region->Close());
     address = region.get();
   }
   Alignment(address, pool);  // the pool keeps it

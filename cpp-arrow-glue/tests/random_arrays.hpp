@@ -154,7 +154,7 @@ class RandomArrays {
   template <class T>
   Buffer Values(const std::vector<T>& values) {
     arrow::TypedBufferBuilder<T> builder(pool_);
-    CHECK_OK(builder.Append(values.data(), static_cast<int64_t>(values.size())));
+    for (const T value : values) CHECK_OK(builder.Append(value));
     return UNWRAP(builder.Finish());
   }
 

@@ -15,7 +15,10 @@
 #include <cinttypes>
 #include <cstdint>
 #include <cstdio>
+#include <memory>
+#include <mutex>
 #include <string>
+#include <utility>
 
 namespace csm {
 namespace internal {
@@ -105,32 +108,40 @@ class PoolBase : public arrow::MemoryPool {
   std::atomic<int64_t> allocations_{0};
 };
 
-// The heap of one region as a pool.
+// The heap of one region as a pool. There is one for each region that a process allocates in (or two, if it
+// has it open read-only as well), however often the region is opened.
 class RegionPool final : public PoolBase<RegionPool> {
  public:
-  // Takes the open region over, for good.
-  static RegionPool* MakeImmortal(csm_region_t* region) {
-    auto* pool = new RegionPool(region);
-    pool->next_ = all_.load(std::memory_order_relaxed);
-    while (!all_.compare_exchange_weak(pool->next_, pool, std::memory_order_release, std::memory_order_relaxed)) {
+  // The pool of the region that lies at `base`. Where there is none yet one is made of `handle`, which
+  // `keeps_open` then keeps open for good.
+  static RegionPool* Get(const void* base, bool writable, csm_region_t* handle, const std::shared_ptr<void>& keeps_open) {
+    static std::mutex mutex;
+    const std::lock_guard<std::mutex> lock(mutex);
+    RegionPool* const first = all_.load(std::memory_order_relaxed);
+    for (RegionPool* pool = first; pool != nullptr; pool = pool->next_) {
+      if (pool->base_ == base && pool->writable_ == writable) return pool;
     }
+    auto* pool = new RegionPool(base, writable, handle, keeps_open, first);
+    all_.store(pool, std::memory_order_release);
     return pool;
   }
 
   // The pool whose region holds `address`, or null.
   static RegionPool* Owning(const void* address) {
     RegionPool* pool = all_.load(std::memory_order_acquire);
-    while (pool != nullptr && !pool->Contains(address)) pool = pool->next_;
+    while (pool != nullptr && !(pool->writable_ && pool->Contains(address))) pool = pool->next_;
     return pool;
   }
 
   bool Contains(const void* address) const { return csm_heap_contains(region_, address); }
+  bool IsMadeOf(const csm_region_t* handle) const { return region_ == handle; }
   std::string backend_name() const override { return "csm"; }
 
  private:
   friend PoolBase<RegionPool>;
 
-  explicit RegionPool(csm_region_t* region) : region_(region) {}
+  RegionPool(const void* base, bool writable, csm_region_t* handle, std::shared_ptr<void> keeps_open, RegionPool* next)
+      : base_(base), writable_(writable), region_(handle), keeps_open_(std::move(keeps_open)), next_(next) {}
   ~RegionPool() override = default;
 
   arrow::Status AllocateBytes(int64_t size, int64_t alignment, uint8_t** out) {
@@ -166,8 +177,11 @@ class RegionPool final : public PoolBase<RegionPool> {
 
   static inline std::atomic<RegionPool*> all_{nullptr};
 
+  const void* const base_;
+  const bool writable_;
   csm_region_t* const region_;
-  RegionPool* next_ = nullptr;
+  const std::shared_ptr<void> keeps_open_;
+  RegionPool* const next_;
 };
 
 }  // namespace internal

@@ -63,11 +63,12 @@ class Region : public std::enable_shared_from_this<Region> {
   Region(const Region&) = delete;
   Region& operator=(const Region&) = delete;
 
-  // Closes now and says how it went; later calls fail. Invalid once the pool was handed out.
+  // Closes now and says how it went; later calls fail. Invalid if the pool was made of this Region.
   arrow::Status Close();
 
   // Arrow's way to allocate in the region. The pool outlives everything: it is never destroyed, and
-  // from this call on the region stays open until the process ends.
+  // from this call on the region stays open until the process ends. However often a process opens the
+  // region, it is the same pool.
   arrow::MemoryPool* memory_pool();
 
   bool Contains(const void* address) const { return csm_heap_contains(handle_, address); }
@@ -117,9 +118,8 @@ class Region : public std::enable_shared_from_this<Region> {
 
   csm_region_t* handle_;
   const std::shared_ptr<Context> context_;
-  std::mutex mutex_;  // over making the pool, and closing
+  std::mutex mutex_;  // over getting the pool, and closing
   internal::RegionPool* pool_ = nullptr;
-  std::shared_ptr<Region> self_;  // once there is a pool: never let go
 };
 
 namespace internal {
@@ -150,7 +150,7 @@ inline arrow::Status Region::Destroy(const std::string& uri, std::shared_ptr<Con
 
 inline arrow::Status Region::Close() {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (pool_ != nullptr) {
+  if (pool_ != nullptr && pool_->IsMadeOf(handle_)) {
     return arrow::Status::Invalid("the region's memory pool was handed out and keeps it open until the process ends; ",
                                   "drop the references to it in place of closing it");
   }
@@ -161,8 +161,9 @@ inline arrow::Status Region::Close() {
 inline arrow::MemoryPool* Region::memory_pool() {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (pool_ == nullptr) {
-    pool_ = internal::RegionPool::MakeImmortal(handle_);
-    self_ = shared_from_this();
+    // A closed region has no base, and its pool refuses everything.
+    const RegionInfo info = Info().ValueOr(RegionInfo{});
+    pool_ = internal::RegionPool::Get(info.base, info.writable != 0, handle_, shared_from_this());
   }
   return pool_;
 }

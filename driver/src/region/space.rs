@@ -47,13 +47,17 @@ pub(crate) struct Space {
     device: Arc<dyn Device>,
     /// The last size in use that was checked against the memory there is.
     checked_size: AtomicU64,
+    /// Data bytes of a region of that size: asked for at every free.
+    data_bytes: AtomicU64,
     lost: AtomicBool,
 }
 
 impl Space {
     pub(crate) fn new(mapping: Arc<Mapping>, layout: Layout, device: Arc<dyn Device>, coherence: Coherence) -> Self {
-        let checked_size = AtomicU64::new(layout.shape.size_bytes);
-        Self { mapping, layout, coherence, device, checked_size, lost: AtomicBool::new(false) }
+        let size_bytes = layout.shape.size_bytes;
+        let data_bytes = AtomicU64::new(layout.data_bytes(size_bytes));
+        let checked_size = AtomicU64::new(size_bytes);
+        Self { mapping, layout, coherence, device, checked_size, data_bytes, lost: AtomicBool::new(false) }
     }
 
     pub(crate) fn layout(&self) -> &Layout {
@@ -99,6 +103,8 @@ impl Space {
     fn check_size(&self, said: u64, checked: u64) -> u64 {
         let possible = said > checked && said <= self.layout.shape.max_bytes && said.is_multiple_of(ZONE_BYTES);
         if possible && self.device.len_bytes().is_ok_and(|len| len >= self.layout.window_bytes(said)) {
+            // A thread that sees the new size may see the old data bytes for a moment: less than there is.
+            self.data_bytes.store(self.layout.data_bytes(said), Ordering::Relaxed);
             self.checked_size.store(said, Ordering::Relaxed);
             return said;
         }
@@ -106,8 +112,10 @@ impl Space {
     }
 
     /// Data bytes in use.
+    #[inline]
     pub(crate) fn data_bytes(&self) -> u64 {
-        self.layout.data_bytes(self.size_bytes())
+        self.size_bytes();
+        self.data_bytes.load(Ordering::Relaxed)
     }
 
     pub(crate) fn control(&self, which: Control) -> &Word {

@@ -7,10 +7,11 @@ use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use csm::{Context, Region};
 
-use crate::fixture::Scratch;
+use crate::fixture::{Fixture, Scratch, Shm};
 use crate::process::Helper;
 use crate::descriptors::Descriptors;
 use crate::table::{many_types, open, publish, publish_stamp, stamp_of};
@@ -84,6 +85,7 @@ pub struct Victim {
     uri: String,
     file: File,
     len: u64,
+    data_off: u64,
     /// Pages that are not all zero, and their offsets.
     pages: Vec<(u64, Vec<u8>)>,
     /// Offsets of the lines of metadata and descriptors that are in use.
@@ -119,7 +121,7 @@ impl Victim {
         }
         assert!(lines.len() > 30, "the region has metadata");
         let descriptors = Descriptors::of(&pages, len);
-        Self { context: Context::new().expect("context"), uri: uri.to_owned(), file, len, pages, lines, descriptors }
+        Self { context: Context::new().expect("context"), uri: uri.to_owned(), file, len, data_off, pages, lines, descriptors }
     }
 
     /// Puts every byte back. Nobody has the region open.
@@ -141,10 +143,7 @@ impl Victim {
             let pick = usize::from(u16::from_le_bytes([hit[0], hit[1]]));
             let mut off = self.lines[pick % self.lines.len()];
             if hit[2] & 0xf0 == 0xf0 {
-                off = off.wrapping_add(u64::from(hit[1]) * LINE as u64) % (self.len - LINE as u64) / LINE as u64 * LINE as u64;
-                if off > self.lines[self.lines.len() - 1] {
-                    continue;
-                }
+                off = (off + u64::from(hit[5]) * LINE as u64) % self.data_off;
             }
             let mut line = [0; LINE];
             self.file.read_exact_at(&mut line, off).expect("read");
@@ -274,4 +273,15 @@ fn change(region: &Region) {
     let _ = region.alloc(1 << 20, 64);
     let _ = publish_stamp(region, &name(3), 20, 79);
     let _ = region.verify();
+}
+
+/// One input of a fuzz target. The victim is a region named after the process; who runs the fuzzer removes it.
+pub fn fuzz(bytes: &[u8], attack: Attack) {
+    static VICTIM: OnceLock<Victim> = OnceLock::new();
+    let victim = VICTIM.get_or_init(|| {
+        let scratch = std::mem::ManuallyDrop::new(Scratch::new(&Shm));
+        furnish(&scratch);
+        Victim::adopt(&scratch.uri, &Shm.file(&scratch.uri).expect("a file"))
+    });
+    victim.suffer(bytes, attack);
 }

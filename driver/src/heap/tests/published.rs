@@ -194,6 +194,8 @@ fn blocks_of_one_span_wait_each_for_its_own_reference() {
 fn spans_of_the_living_are_not_adopted() {
     let region = Region::new(16, 16);
     let (dead, living, survivor) = (region.heap(0), region.heap(1), region.heap(2));
+    // Who looks for an abandoned span begins behind the first chunk.
+    survivor.alloc(MIB, 64).expect("alloc");
     let theirs: Vec<u64> = (0..10).map(|_| living.alloc(1024, 64).expect("alloc")).collect();
     let left = dead.alloc(1024, 64).expect("alloc");
     dead.retain(&[left]).expect("retain");

@@ -41,7 +41,6 @@ pub(super) fn role(inside: &mut Inside) {
         victim.suffer(&bytes_of(seed, attack), attack);
     }
     victim.restore();
-    inside.say("done");
 }
 
 fn run(fixture: &dyn Fixture, attack: &str) -> Outcome {
@@ -51,6 +50,7 @@ fn run(fixture: &dyn Fixture, attack: &str) -> Outcome {
     };
     hostile::furnish(&scratch);
     hostile::haunt(&scratch);
+    let sound = Victim::adopt(&scratch.uri, &path);
     let (mut next, end) = (0, seeds());
     let mut failures = Vec::new();
     while next < end && failures.len() < 10 {
@@ -59,11 +59,14 @@ fn run(fixture: &dyn Fixture, attack: &str) -> Outcome {
         let mut helper = Helper::start("garbage", &[&scratch.uri, path, attack, &range.0, &range.1]);
         let mut last = next;
         while let Some(line) = helper.try_hear() {
-            last = line.parse().unwrap_or(end);
+            last = line.parse().expect("a seed");
         }
         let status = helper.wait();
-        if !status.success() {
+        if status.success() {
+            last = end;
+        } else {
             failures.push(format!("seed {last}: {status}"));
+            sound.restore();
         }
         next = last + 1;
     }
