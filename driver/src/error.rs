@@ -221,6 +221,9 @@ mod tests {
     fn an_error_keeps_its_errno_through_context_and_hint() {
         let e = Error::system("open(\"/x\")", libc::EACCES).context("region \"x\"").hint("ask its owner");
         assert_eq!((e.kind(), e.errno()), (ErrorKind::PermissionDenied, libc::EACCES));
-        assert_eq!(e.to_string(), "region \"x\": open(\"/x\"): Permission denied (os error 13); ask its owner");
+        assert_eq!(
+            e.to_string(),
+            "region \"x\": open(\"/x\"): Permission denied (os error 13); ask its owner"
+        );
     }
 }

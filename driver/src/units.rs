@@ -64,7 +64,9 @@ mod tests {
 
     #[test]
     fn sizes_parse() {
-        for (text, bytes) in [("0", 0), ("4096", 4096), ("64K", 64 * KIB), ("2m", 2 * MIB), ("3GiB", 3 * GIB), ("1TB", TIB)] {
+        for (text, bytes) in
+            [("0", 0), ("4096", 4096), ("64K", 64 * KIB), ("2m", 2 * MIB), ("3GiB", 3 * GIB), ("1TB", TIB)]
+        {
             assert_eq!(parse_size(text).ok(), Some(bytes), "{text}");
         }
         for text in ["", "G", "1.5G", "-1", "1X", "99999999999999999999", "18446744073709551615K"] {

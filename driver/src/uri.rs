@@ -77,7 +77,8 @@ fn bad(text: &str, why: impl fmt::Display) -> Error {
 }
 
 fn decode(text: &str, part: &str) -> Result<String> {
-    let decoded = percent_decode_str(part).decode_utf8().map_err(|_| bad(text, "it does not decode to UTF-8"))?;
+    let decoded =
+        percent_decode_str(part).decode_utf8().map_err(|_| bad(text, "it does not decode to UTF-8"))?;
     Ok(decoded.into_owned())
 }
 
@@ -163,7 +164,9 @@ impl Uri {
 
     /// An option that is a size in bytes.
     pub(crate) fn size(&self, option: &str) -> Result<Option<u64>> {
-        let parse = |text| parse_size(text).map_err(|e| e.context(format_args!("region {:?}: {option}", self.label())));
+        let parse = |text| {
+            parse_size(text).map_err(|e| e.context(format_args!("region {:?}: {option}", self.label())))
+        };
         self.get(option).map(parse).transpose()
     }
 
@@ -196,7 +199,9 @@ impl Uri {
         let Some(text) = self.get(option) else { return Ok(None) };
         let found = choices.iter().find(|(word, _)| *word == text);
         let words = || choices.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(" or ");
-        found.map(|(_, value)| Some(*value)).ok_or_else(|| self.invalid(option, format_args!("use {}", words())))
+        found
+            .map(|(_, value)| Some(*value))
+            .ok_or_else(|| self.invalid(option, format_args!("use {}", words())))
     }
 }
 

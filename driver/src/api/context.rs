@@ -116,7 +116,9 @@ impl Context {
             return Ok(Region::new(tables));
         }
         let opened = open_when_free(&uri)?;
-        let tables = self.join(&uri, opened, patience).map_err(|e| e.context(format_args!("region {:?}", uri.label())))?;
+        let tables = self
+            .join(&uri, opened, patience)
+            .map_err(|e| e.context(format_args!("region {:?}", uri.label())))?;
         let tables = Arc::new(tables);
         registry.add(&tables);
         drop(registry);
@@ -142,7 +144,8 @@ impl Context {
         let held = REGISTRY.lock().get(uuid.as_bytes()).is_some();
         if held || ControlFile::open(&path).is_ok_and(|control| control.in_use()) {
             let user = if held { "this process" } else { "another process" };
-            let text = format!("region {0:?} is in use by {user}; csm stat {0} shows who has it open", uri.label());
+            let text =
+                format!("region {0:?} is in use by {user}; csm stat {0} shows who has it open", uri.label());
             return Err(Error::new(ErrorKind::InUse, text));
         }
         device.remove()?;
@@ -162,7 +165,8 @@ impl Context {
         let space = opened.space.clone();
         let control = ControlFile::open(&opened.device.control_path(&uuid))?;
         let member = Arc::new(Member::join(space.clone(), control.clone(), opened.node)?);
-        let heap = opened.writable.then(|| Heap::new(space.clone(), member.clone())).transpose()?.map(Arc::new);
+        let heap =
+            opened.writable.then(|| Heap::new(space.clone(), member.clone())).transpose()?.map(Arc::new);
         let leases = Leases::new(space.clone(), member.clone());
         if member.took_over() {
             leases.reap(member.slot());
@@ -191,7 +195,9 @@ fn open_when_free(uri: &Uri) -> Result<Opened> {
     let deadline = Instant::now() + CLOSING;
     loop {
         match open::open(uri) {
-            Err(e) if e.kind() == ErrorKind::AddressTaken && Instant::now() < deadline => std::thread::yield_now(),
+            Err(e) if e.kind() == ErrorKind::AddressTaken && Instant::now() < deadline => {
+                std::thread::yield_now()
+            }
             result => return result,
         }
     }

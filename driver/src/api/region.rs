@@ -10,10 +10,10 @@ use crate::device::CoherenceReport;
 use crate::error::{Error, ErrorKind, Result};
 use crate::member::MemberInfo;
 use crate::region::superblock::LAYOUT_VERSION;
+use crate::stats::RegionStats;
 use crate::sys::process;
 use crate::table::cdata::{ArrowArray, ArrowArrayStream, ArrowSchema};
 use crate::table::tables::Tables;
-use crate::stats::RegionStats;
 use crate::table::{OpenOptions, PublishOptions, Published, Table, TableInfo, TableLease, VerifyReport};
 
 /// An open region. Clones share it; any thread may use it. The last handle to go, and the last array read
@@ -84,7 +84,8 @@ impl Region {
         if self.closed.load(Ordering::Relaxed) {
             return Error::new(ErrorKind::Closed, format!("region {label:?} was closed; open it again"));
         }
-        let text = format!("region {label:?} was opened by the process this one was forked from; open it here");
+        let text =
+            format!("region {label:?} was opened by the process this one was forked from; open it here");
         Error::new(ErrorKind::Forked, text)
     }
 
@@ -200,11 +201,20 @@ impl Region {
     ///
     /// # Safety
     /// Nobody else uses the extent meanwhile, and nobody uses `ptr` afterwards unless it was returned.
-    pub unsafe fn realloc(&self, ptr: NonNull<u8>, old_size: u64, new_size: u64, align: u64) -> Result<NonNull<u8>> {
+    pub unsafe fn realloc(
+        &self,
+        ptr: NonNull<u8>,
+        old_size: u64,
+        new_size: u64,
+        align: u64,
+    ) -> Result<NonNull<u8>> {
         let tables = self.open()?;
         let off = Self::off(tables, ptr)?;
         if new_size == 0 {
-            return Err(Error::new(ErrorKind::InvalidArgument, "an extent cannot shrink to 0 bytes; free it"));
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                "an extent cannot shrink to 0 bytes; free it",
+            ));
         }
         let off = tables.heap()?.realloc(off, old_size, new_size, align)?;
         Ok(Self::at(tables, off))
@@ -268,10 +278,16 @@ impl Region {
     ///
     /// # Safety
     /// As there, for everything the stream gives.
-    pub unsafe fn publish(&self, name: &str, stream: ArrowArrayStream, options: &PublishOptions) -> Result<Published> {
+    pub unsafe fn publish(
+        &self,
+        name: &str,
+        stream: ArrowArrayStream,
+        options: &PublishOptions,
+    ) -> Result<Published> {
         let tables = self.open()?;
         // SAFETY: the caller's contract.
-        let (schema, batches) = unsafe { collect(stream) }.map_err(|e| e.context(format_args!("publishing \"{name}\"")))?;
+        let (schema, batches) =
+            unsafe { collect(stream) }.map_err(|e| e.context(format_args!("publishing \"{name}\"")))?;
         // SAFETY: the caller's contract.
         unsafe { tables.publish(name, &schema, &batches, options) }
     }

@@ -42,7 +42,11 @@ impl Shm {
             None => 0o600,
             Some(text) => match u32::from_str_radix(text, 8) {
                 Ok(mode) if mode & 0o600 == 0o600 && mode <= 0o777 => mode,
-                _ => return Err(uri.invalid("mode", "use an octal mode that lets the owner read and write, as 0660")),
+                _ => {
+                    return Err(
+                        uri.invalid("mode", "use an octal mode that lets the owner read and write, as 0660")
+                    );
+                }
             },
         };
         let file = file::create_unnamed(path.parent().unwrap_or(Path::new(SHM_DIR)))?;
@@ -127,15 +131,15 @@ impl Device for Shm {
     }
 
     fn commit(&self) -> Result<()> {
-        file::name_file(&self.file, self.mode, &self.path).map_err(|e| {
-            if e.errno() == libc::EEXIST { exists(&self.label, &self.path) } else { e }
-        })
+        file::name_file(&self.file, self.mode, &self.path)
+            .map_err(|e| if e.errno() == libc::EEXIST { exists(&self.label, &self.path) } else { e })
     }
 
     fn control_path(&self, _uuid: &Uuid) -> PathBuf {
         // Named like the region, so that what a killed creation left is found by the next one.
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
-        Path::new(SHM_DIR).join(format!("{CONTROL_PREFIX}{}", name.strip_prefix(FILE_PREFIX).unwrap_or(&name)))
+        Path::new(SHM_DIR)
+            .join(format!("{CONTROL_PREFIX}{}", name.strip_prefix(FILE_PREFIX).unwrap_or(&name)))
     }
 
     fn remove(&self) -> Result<()> {
@@ -147,9 +151,12 @@ impl Shm {
     fn no_memory_hint(&self, len_bytes: u64) -> String {
         if self.huge {
             let pages = len_bytes.div_ceil(HUGE_PAGE_BYTES);
-            return format!("reserve huge pages first: echo {pages} > {HUGE_POOL} (as root), or use hugepages=thp");
+            return format!(
+                "reserve huge pages first: echo {pages} > {HUGE_POOL} (as root), or use hugepages=thp"
+            );
         }
-        let free = nix::sys::statvfs::statvfs(SHM_DIR).map_or(0, |s| s.blocks_available() * s.fragment_size());
+        let free =
+            nix::sys::statvfs::statvfs(SHM_DIR).map_or(0, |s| s.blocks_available() * s.fragment_size());
         format!(
             "{SHM_DIR} has {} free; choose a smaller size, remove what is not needed there, or enlarge it: mount -o remount,size=... {SHM_DIR}",
             format_size(free)
@@ -158,7 +165,10 @@ impl Shm {
 }
 
 fn exists(label: &str, path: &Path) -> Error {
-    let text = format!("region {label:?} is there already ({}); open it, or remove it with: csm destroy {label}", path.display());
+    let text = format!(
+        "region {label:?} is there already ({}); open it, or remove it with: csm destroy {label}",
+        path.display()
+    );
     Error::new(ErrorKind::RegionExists, text)
 }
 

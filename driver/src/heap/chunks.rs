@@ -5,7 +5,7 @@
 //! from the dead, or finds that the region grew, builds the rest anew from them. First fit from the lowest
 //! free chunk: memory that was touched is used again, and the large runs stay at the end.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::entry::{Entry, Head, Kind, REGION};
 use super::view::{COUNT, HELD, View};
@@ -54,7 +54,7 @@ pub(super) struct Chunks<'a> {
 impl<'a> Chunks<'a> {
     /// Takes the heap lock; what its last holder left half done is put right first.
     pub(super) fn lock(space: &'a Space, me: &dyn Holder) -> Result<Self> {
-        let guard = lock::lock(space.control(Control::HeapLock), me, Instant::now() + PATIENCE)?;
+        let guard = lock::lock(space.control(Control::HeapLock), me, PATIENCE)?;
         let recovered = guard.recovered;
         let view = View::new(space);
         let bitmap = space.words(space.layout().bitmap_off, view.chunks().div_ceil(64));

@@ -182,7 +182,8 @@ pub(crate) fn list(space: &Space, member: &Member) -> Vec<LeaseInfo> {
                 continue;
             }
             let entries = words[index(HEADER_WORDS)..].chunks_exact(2);
-            let taken = entries.filter_map(|entry| Some((entry[0].load(), entry[1].load())).filter(|(word, _)| *word != 0));
+            let taken = entries
+                .filter_map(|entry| Some((entry[0].load(), entry[1].load())).filter(|(word, _)| *word != 0));
             let mut taken = taken.peekable();
             if taken.peek().is_none() {
                 continue;

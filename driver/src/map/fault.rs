@@ -21,7 +21,8 @@ struct Slot {
 }
 
 static SLOTS: [Slot; WATCHES] =
-    [const { Slot { base: AtomicU64::new(0), len: AtomicU64::new(0), lost: AtomicBool::new(false) } }; WATCHES];
+    [const { Slot { base: AtomicU64::new(0), len: AtomicU64::new(0), lost: AtomicBool::new(false) } };
+        WATCHES];
 static PREVIOUS: OnceLock<libc::sigaction> = OnceLock::new();
 
 /// A window under watch.
@@ -31,9 +32,9 @@ pub(super) struct Watch(Option<usize>);
 impl Watch {
     /// Watches a window, as long as the table has room: a window without a slot is just not survived.
     pub(super) fn new(base: u64, len: u64) -> Self {
-        let slot = SLOTS.iter().position(|slot| {
-            slot.len.compare_exchange(0, len, Ordering::AcqRel, Ordering::Relaxed).is_ok()
-        });
+        let slot = SLOTS
+            .iter()
+            .position(|slot| slot.len.compare_exchange(0, len, Ordering::AcqRel, Ordering::Relaxed).is_ok());
         if let Some(i) = slot {
             SLOTS[i].lost.store(false, Ordering::Relaxed);
             SLOTS[i].base.store(base, Ordering::Release);
@@ -70,7 +71,10 @@ pub(crate) fn install() -> Result<()> {
         libc::sigaction(libc::SIGBUS, &raw const action, previous.as_mut_ptr())
     };
     if done != 0 {
-        return Err(Error::system("sigaction(SIGBUS)", std::io::Error::last_os_error().raw_os_error().unwrap_or(0)));
+        return Err(Error::system(
+            "sigaction(SIGBUS)",
+            std::io::Error::last_os_error().raw_os_error().unwrap_or(0),
+        ));
     }
     // SAFETY: filled by the call above.
     let _ = PREVIOUS.set(unsafe { previous.assume_init() });
@@ -116,7 +120,8 @@ fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::
                 handler(signal, info, context);
             } else {
                 // SAFETY: the previous handler was installed as one that takes one argument.
-                let handler: extern "C" fn(libc::c_int) = unsafe { std::mem::transmute(previous.sa_sigaction) };
+                let handler: extern "C" fn(libc::c_int) =
+                    unsafe { std::mem::transmute(previous.sa_sigaction) };
                 handler(signal);
             }
         }

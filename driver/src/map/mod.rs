@@ -210,7 +210,8 @@ impl Drop for Mapping {
 fn explain(error: Error, base: u64, len: u64) -> Error {
     let hint = match error.kind() {
         ErrorKind::AddressTaken => {
-            let there = in_the_way(base, base.saturating_add(len)).unwrap_or_else(|| "something unnamed".to_owned());
+            let there =
+                in_the_way(base, base.saturating_add(len)).unwrap_or_else(|| "something unnamed".to_owned());
             format!("in the way: {there}; create the region in another slot= or at another base=")
         }
         ErrorKind::NoMemory => "the address is beyond what this machine maps, or an address-space limit is \

@@ -89,12 +89,16 @@ impl ControlFile {
     pub(crate) fn open(path: &Path) -> Result<Arc<Self>> {
         let mut open = held(&OPEN);
         let forks = process::fork_count();
-        if let Some(control) = open.get(path).and_then(Weak::upgrade).filter(|control| control.forks == forks) {
+        if let Some(control) = open.get(path).and_then(Weak::upgrade).filter(|control| control.forks == forks)
+        {
             return Ok(control);
         }
         let file = file::open(path, true).map_err(|e| {
             if e.errno() == libc::ENOENT {
-                let text = format!("the region's control file {} is gone; destroy the region and create it anew", path.display());
+                let text = format!(
+                    "the region's control file {} is gone; destroy the region and create it anew",
+                    path.display()
+                );
                 return Error::new(ErrorKind::Corrupt, text);
             }
             e

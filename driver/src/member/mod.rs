@@ -10,8 +10,8 @@ mod control;
 
 use std::sync::Arc;
 
-pub(crate) use control::ControlFile;
 use control::Claim;
+pub(crate) use control::ControlFile;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::region::layout::{LINE_BYTES, MEMBER_STAT_SHARDS};
@@ -115,7 +115,9 @@ impl Member {
     pub(crate) fn join(space: Arc<Space>, control: Arc<ControlFile>, node: u64) -> Result<Self> {
         let members = space.layout().shape.members;
         // A free slot; failing that, the slot of a dead member, whose belongings come with it.
-        for (take_over, slot) in [false, true].into_iter().flat_map(|t| (0..members).map(move |slot| (t, slot))) {
+        for (take_over, slot) in
+            [false, true].into_iter().flat_map(|t| (0..members).map(move |slot| (t, slot)))
+        {
             let identity = line(&space, node, slot);
             let byte = node * members + slot;
             let is_taken = || taken(identity[At::State as usize].load());
@@ -269,9 +271,11 @@ fn info(space: &Space, control: &ControlFile, node: u64, slot: u64) -> Option<Me
     if !taken(words[At::State as usize].load()) {
         return None;
     }
-    let name: Vec<u8> = (0..COMMAND_BYTES / 8).flat_map(|i| words[At::Command as usize + i].load().to_le_bytes()).collect();
+    let name: Vec<u8> =
+        (0..COMMAND_BYTES / 8).flat_map(|i| words[At::Command as usize + i].load().to_le_bytes()).collect();
     let stat = |shard, stat: Stat| stat_line(space, node, slot, shard)[stat as usize].load();
-    let live = (0..MEMBER_STAT_SHARDS).fold(0u64, |sum, shard| sum.wrapping_add(stat(shard, Stat::LiveBytes)));
+    let live =
+        (0..MEMBER_STAT_SHARDS).fold(0u64, |sum, shard| sum.wrapping_add(stat(shard, Stat::LiveBytes)));
     Some(MemberInfo {
         node,
         slot: u16::try_from(slot).unwrap_or(u16::MAX),

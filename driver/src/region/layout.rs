@@ -110,7 +110,8 @@ impl Layout {
             }
         }
         if max_bytes < size_bytes {
-            let text = format!("max={max_bytes} is below size={size_bytes}; leave max out, or make it larger");
+            let text =
+                format!("max={max_bytes} is below size={size_bytes}; leave max out, or make it larger");
             return Err(Error::new(ErrorKind::BadSize, text));
         }
         let own = Self::place(shape, size_bytes);
@@ -124,7 +125,10 @@ impl Layout {
         }
         let layout = Self::place(shape, max_bytes);
         if layout.window_bytes(max_bytes) > SLOT_BYTES {
-            let text = format!("max={max_bytes} does not fit a slot of {} with its metadata", format_size(SLOT_BYTES));
+            let text = format!(
+                "max={max_bytes} does not fit a slot of {} with its metadata",
+                format_size(SLOT_BYTES)
+            );
             return Err(Error::new(ErrorKind::BadSize, text));
         }
         Ok(layout)
@@ -140,8 +144,10 @@ impl Layout {
         let nodes_off = align_up(refs_off + max_chunks * (CHUNK_BYTES / GRANULE_BYTES), ZONE_BYTES);
         let lease_blocks = shape.leases.div_ceil(LEASES_PER_BLOCK);
         // A node's zone: its own line pair, members, lease blocks; page-aligned for any page size in use.
-        let node_stride =
-            align_up(2 * LINE_BYTES + shape.members * MEMBER_BYTES + lease_blocks * LEASE_BLOCK_BYTES, 64 * KIB);
+        let node_stride = align_up(
+            2 * LINE_BYTES + shape.members * MEMBER_BYTES + lease_blocks * LEASE_BLOCK_BYTES,
+            64 * KIB,
+        );
         let data_off = align_up(nodes_off + shape.nodes * node_stride, ZONE_BYTES);
         Self {
             shape,
@@ -222,8 +228,14 @@ mod tests {
 
     #[test]
     fn bad_sizes_are_named() {
-        for (size, max) in [(0, 0), (MIB, MIB), (2 * MIB, 2 * MIB), (8 * MIB + 1, 16 * MIB), (16 * MIB, 8 * MIB), (2 * TIB, 2 * TIB)]
-        {
+        for (size, max) in [
+            (0, 0),
+            (MIB, MIB),
+            (2 * MIB, 2 * MIB),
+            (8 * MIB + 1, 16 * MIB),
+            (16 * MIB, 8 * MIB),
+            (2 * TIB, 2 * TIB),
+        ] {
             let e = Layout::new(shape(size, max)).expect_err("must fail");
             assert_eq!(e.kind(), ErrorKind::BadSize, "{size} {max}");
         }

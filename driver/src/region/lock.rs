@@ -32,14 +32,14 @@ pub(crate) struct Guard<'a> {
     pub(crate) recovered: bool,
 }
 
-/// Takes the lock in `word` for `me` before `deadline`.
-pub(crate) fn lock<'a>(word: &'a Word, me: &dyn Holder, deadline: Instant) -> Result<Guard<'a>> {
+/// Takes the lock in `word` for `me`, waiting at most `patience` for a living holder.
+pub(crate) fn lock<'a>(word: &'a Word, me: &dyn Holder, patience: Duration) -> Result<Guard<'a>> {
     let (slot, epoch) = me.identity();
     let mine = u64::from(epoch) << 32 | (u64::from(slot) + 1);
     if word.replace(0, mine) {
         return Ok(Guard { word, recovered: false });
     }
-    let mut spins = 0;
+    let (mut spins, deadline) = (0, Instant::now() + patience);
     loop {
         let seen = word.load();
         if seen == 0 {

@@ -70,7 +70,9 @@ fn slot_of(uri: &Uri) -> Result<Option<u64>> {
 fn node_of(uri: &Uri, shape: &Shape) -> Result<u64> {
     let node = uri.number("node")?.unwrap_or(0);
     if node >= shape.nodes {
-        return Err(uri.invalid("node", format_args!("this region has room for nodes 0 to {}", shape.nodes - 1)));
+        return Err(
+            uri.invalid("node", format_args!("this region has room for nodes 0 to {}", shape.nodes - 1))
+        );
     }
     Ok(node)
 }
@@ -87,7 +89,9 @@ pub(crate) fn create(uri: &Uri) -> Result<Opened> {
         return Err(uri.invalid("node", "a region is created by the node that owns it, node 0"));
     }
     if read_only(uri)? {
-        return Err(uri.invalid("access", "a region is created by a process that writes; create it, then open it so"));
+        return Err(
+            uri.invalid("access", "a region is created by a process that writes; create it, then open it so")
+        );
     }
     let device = device::create(uri)?;
     device.extend(layout.window_bytes(shape.size_bytes), &layout.backed(shape.size_bytes)).map_err(about)?;
@@ -120,7 +124,12 @@ fn slots_in_use(uri: &Uri, base: u64) -> Vec<u64> {
 }
 
 /// Maps into the first slot that is free here and that no neighbour uses; failing that, one that is free here.
-fn map_anywhere(device: &dyn Device, superblock: &mut Superblock, layout: &Layout, used: &[u64]) -> Result<Mapping> {
+fn map_anywhere(
+    device: &dyn Device,
+    superblock: &mut Superblock,
+    layout: &Layout,
+    used: &[u64],
+) -> Result<Mapping> {
     let (fresh, shared): (Vec<u64>, Vec<u64>) = (0..PROMISED_SLOTS).partition(|slot| !used.contains(slot));
     let mut last = None;
     for slot in fresh.into_iter().chain(shared) {
@@ -137,7 +146,8 @@ fn map_anywhere(device: &dyn Device, superblock: &mut Superblock, layout: &Layou
 pub(crate) fn peek(device: &dyn Device, writable: bool) -> Result<(Superblock, Layout)> {
     let len = device.len_bytes()?;
     if len < SUPERBLOCK_BYTES as u64 {
-        let text = format!("it has {len} bytes, less than a superblock; it is something else, or was truncated");
+        let text =
+            format!("it has {len} bytes, less than a superblock; it is something else, or was truncated");
         return Err(Error::new(ErrorKind::NotARegion, text));
     }
     let (file, offset) = device.file();
@@ -181,7 +191,10 @@ pub(crate) fn check_again(uri: &Uri, opened: &Opened) -> Result<()> {
 
 fn check_given(uri: &Uri) -> Result<()> {
     uri.given(Sort::Create).next().map_or(Ok(()), |option| {
-        Err(uri.invalid(option, "this option shapes a new region and means nothing for one that exists; leave it out"))
+        Err(uri.invalid(
+            option,
+            "this option shapes a new region and means nothing for one that exists; leave it out",
+        ))
     })
 }
 
@@ -253,7 +266,8 @@ fn check_options(uri: &Uri, superblock: &Superblock) -> Result<()> {
     }
     match uri.choice("hugepages", HUGE_PAGES)? {
         Some(given) if given != superblock.huge_pages => {
-            let word = HUGE_PAGES.iter().find(|(_, h)| *h == superblock.huge_pages).map_or("", |(word, _)| word);
+            let word =
+                HUGE_PAGES.iter().find(|(_, h)| *h == superblock.huge_pages).map_or("", |(word, _)| word);
             Err(mismatch("hugepages", uri.get("hugepages").unwrap_or_default().to_owned(), word.to_owned()))
         }
         _ => Ok(()),
@@ -294,7 +308,9 @@ fn finish(
 fn check_len(device: &dyn Device, layout: &Layout, size_bytes: u64) -> Result<()> {
     let (needed, there) = (layout.window_bytes(size_bytes), device.len_bytes()?);
     if there < needed {
-        let text = format!("it has {there} bytes where {needed} must be: it was truncated; destroy it and create it anew");
+        let text = format!(
+            "it has {there} bytes where {needed} must be: it was truncated; destroy it and create it anew"
+        );
         return Err(Error::new(ErrorKind::Truncated, text));
     }
     Ok(())
@@ -305,8 +321,13 @@ impl Opened {
     pub(crate) fn check_size(&self) -> Result<()> {
         let size_bytes = self.space.control(Control::Size).load();
         let shape = &self.superblock.shape;
-        if size_bytes < shape.size_bytes || size_bytes > shape.max_bytes || !size_bytes.is_multiple_of(super::layout::ZONE_BYTES) {
-            let text = format!("its size field says {size_bytes} bytes, which cannot be; it was overwritten: create it anew");
+        if size_bytes < shape.size_bytes
+            || size_bytes > shape.max_bytes
+            || !size_bytes.is_multiple_of(super::layout::ZONE_BYTES)
+        {
+            let text = format!(
+                "its size field says {size_bytes} bytes, which cannot be; it was overwritten: create it anew"
+            );
             return Err(Error::new(ErrorKind::Corrupt, text));
         }
         check_len(&*self.device, self.space.layout(), size_bytes)

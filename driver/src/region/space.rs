@@ -53,7 +53,12 @@ pub(crate) struct Space {
 }
 
 impl Space {
-    pub(crate) fn new(mapping: Arc<Mapping>, layout: Layout, device: Arc<dyn Device>, coherence: Coherence) -> Self {
+    pub(crate) fn new(
+        mapping: Arc<Mapping>,
+        layout: Layout,
+        device: Arc<dyn Device>,
+        coherence: Coherence,
+    ) -> Self {
         let size_bytes = layout.shape.size_bytes;
         let data_bytes = AtomicU64::new(layout.data_bytes(size_bytes));
         let checked_size = AtomicU64::new(size_bytes);
@@ -101,7 +106,8 @@ impl Space {
     /// The size changed: it counts when the region may have it and the memory reaches that far.
     #[cold]
     fn check_size(&self, said: u64, checked: u64) -> u64 {
-        let possible = said > checked && said <= self.layout.shape.max_bytes && said.is_multiple_of(ZONE_BYTES);
+        let possible =
+            said > checked && said <= self.layout.shape.max_bytes && said.is_multiple_of(ZONE_BYTES);
         if possible && self.device.len_bytes().is_ok_and(|len| len >= self.layout.window_bytes(said)) {
             // A thread that sees the new size may see the old data bytes for a moment: less than there is.
             self.data_bytes.store(self.layout.data_bytes(said), Ordering::Relaxed);
@@ -134,11 +140,19 @@ impl Space {
     /// When they do not lie in the window or are not aligned: offsets come from the layout or were checked.
     #[inline]
     pub(crate) fn words(&self, off: u64, count: u64) -> &[Word] {
-        assert!(off.is_multiple_of(8) && off + count * 8 <= self.mapping.len_bytes(), "metadata offset {off:#x}");
-        #[expect(clippy::cast_ptr_alignment, reason = "asserted: the base is aligned to 1 TiB, the offset to 8")]
+        assert!(
+            off.is_multiple_of(8) && off + count * 8 <= self.mapping.len_bytes(),
+            "metadata offset {off:#x}"
+        );
+        #[expect(
+            clippy::cast_ptr_alignment,
+            reason = "asserted: the base is aligned to 1 TiB, the offset to 8"
+        )]
         // SAFETY: inside the mapping, which `self` keeps alive; aligned; a Word is an atomic, so that
         // others changing it at any time is what its type says.
-        unsafe { std::slice::from_raw_parts(self.ptr(off).cast_const().cast::<Word>(), index(count)) }
+        unsafe {
+            std::slice::from_raw_parts(self.ptr(off).cast_const().cast::<Word>(), index(count))
+        }
     }
 
     /// `count` metadata bytes from `off` on; see [`Space::words`].

@@ -81,7 +81,8 @@ impl Superblock {
 
     pub(crate) fn encode(&self, layout: &Layout) -> [u8; SUPERBLOCK_BYTES] {
         let mut bytes = [0; SUPERBLOCK_BYTES];
-        let mut put = |at: At, value: u64| bytes[at as usize..at as usize + 8].copy_from_slice(&value.to_le_bytes());
+        let mut put =
+            |at: At, value: u64| bytes[at as usize..at as usize + 8].copy_from_slice(&value.to_le_bytes());
         put(At::Version, LAYOUT_VERSION.into());
         put(At::Compatible, 0);
         put(At::RoCompatible, 0);
@@ -150,7 +151,9 @@ impl Superblock {
             );
             return Err(Error::new(ErrorKind::LayoutMismatch, text));
         }
-        let corrupt = |what: &str| Error::new(ErrorKind::Corrupt, format!("its superblock holds a wrong {what}; create it anew"));
+        let corrupt = |what: &str| {
+            Error::new(ErrorKind::Corrupt, format!("its superblock holds a wrong {what}; create it anew"))
+        };
         let shape = Shape {
             size_bytes: get(At::Size),
             max_bytes: get(At::Max),
@@ -159,7 +162,8 @@ impl Superblock {
             leases: get(At::Leases),
             names: get(At::Names),
         };
-        let layout = Layout::new(shape).map_err(|e| e.context("its superblock").with_kind(ErrorKind::Corrupt))?;
+        let layout =
+            Layout::new(shape).map_err(|e| e.context("its superblock").with_kind(ErrorKind::Corrupt))?;
         if offsets(&layout).iter().any(|(at, value)| get(*at) != *value) {
             return Err(corrupt("table offset"));
         }
@@ -181,7 +185,8 @@ impl Superblock {
             owner_node: get(At::OwnerNode),
             created_unix_ns: get(At::Created),
         };
-        let address = superblock.slot.checked_mul(SLOT_BYTES).and_then(|off| off.checked_add(superblock.base));
+        let address =
+            superblock.slot.checked_mul(SLOT_BYTES).and_then(|off| off.checked_add(superblock.base));
         if address.is_none_or(|a| a == 0 || !a.is_multiple_of(SLOT_BYTES) || a > 1 << 56) {
             return Err(corrupt("address"));
         }
@@ -208,7 +213,14 @@ mod tests {
     use crate::units::MIB;
 
     fn sample() -> (Superblock, Layout) {
-        let shape = Shape { size_bytes: 64 * MIB, max_bytes: 128 * MIB, nodes: 4, members: 16, leases: 100, names: 100 };
+        let shape = Shape {
+            size_bytes: 64 * MIB,
+            max_bytes: 128 * MIB,
+            nodes: 4,
+            members: 16,
+            leases: 100,
+            names: 100,
+        };
         let superblock = Superblock {
             uuid: Uuid::from_bytes([7; 16]),
             base: crate::map::DEFAULT_BASE,
@@ -225,7 +237,10 @@ mod tests {
     #[test]
     fn it_round_trips() {
         let (superblock, layout) = sample();
-        assert_eq!(Superblock::decode(&superblock.encode(&layout), true).expect("decode"), (superblock, layout));
+        assert_eq!(
+            Superblock::decode(&superblock.encode(&layout), true).expect("decode"),
+            (superblock, layout)
+        );
     }
 
     #[test]
@@ -236,7 +251,10 @@ mod tests {
             let mut bytes = good;
             bytes[at] ^= 0x10;
             let e = Superblock::decode(&bytes, true).expect_err("must be found");
-            assert!(matches!(e.kind(), ErrorKind::NotARegion | ErrorKind::LayoutMismatch | ErrorKind::Corrupt), "{at}");
+            assert!(
+                matches!(e.kind(), ErrorKind::NotARegion | ErrorKind::LayoutMismatch | ErrorKind::Corrupt),
+                "{at}"
+            );
         }
     }
 

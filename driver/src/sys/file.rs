@@ -19,7 +19,8 @@ fn failed(call: &str, path: &Path, errno: Errno) -> Error {
 pub(crate) fn create_unnamed(dir: &Path) -> Result<File> {
     let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
     // Others get at it only by its name, which it has not yet; the mode is set before that.
-    let fd = nix::fcntl::open(dir, flags, Mode::S_IRUSR | Mode::S_IWUSR).map_err(|e| failed("open O_TMPFILE", dir, e))?;
+    let fd = nix::fcntl::open(dir, flags, Mode::S_IRUSR | Mode::S_IWUSR)
+        .map_err(|e| failed("open O_TMPFILE", dir, e))?;
     Ok(File::from(fd))
 }
 
@@ -28,8 +29,14 @@ pub(crate) fn name_file(file: &File, mode: u32, path: &Path) -> Result<()> {
     let mode = Mode::from_bits_truncate(mode);
     nix::sys::stat::fchmod(file, mode).map_err(|e| failed("fchmod", path, e))?;
     let proc_path = format!("/proc/self/fd/{}", file.as_raw_fd());
-    nix::unistd::linkat(nix::fcntl::AT_FDCWD, proc_path.as_str(), nix::fcntl::AT_FDCWD, path, AtFlags::AT_SYMLINK_FOLLOW)
-        .map_err(|e| failed("linkat", path, e))
+    nix::unistd::linkat(
+        nix::fcntl::AT_FDCWD,
+        proc_path.as_str(),
+        nix::fcntl::AT_FDCWD,
+        path,
+        AtFlags::AT_SYMLINK_FOLLOW,
+    )
+    .map_err(|e| failed("linkat", path, e))
 }
 
 /// Opens a file that is there, following no symbolic link.
@@ -46,7 +53,9 @@ pub(crate) fn unlink(path: &Path) -> Result<()> {
 
 /// Length in bytes, owner's uid and mode.
 pub(crate) fn stat(file: &File, path: &Path) -> Result<(u64, u32, u32)> {
-    let meta = file.metadata().map_err(|e| Error::system(format_args!("fstat({})", path.display()), e.raw_os_error().unwrap_or(0)))?;
+    let meta = file.metadata().map_err(|e| {
+        Error::system(format_args!("fstat({})", path.display()), e.raw_os_error().unwrap_or(0))
+    })?;
     Ok((meta.len(), meta.uid(), meta.mode() & 0o7777))
 }
 
@@ -63,7 +72,12 @@ pub(crate) fn allocate(file: &File, path: &Path, start: u64, end: u64) -> Result
         match nix::fcntl::fallocate(file.as_fd(), FallocateFlags::FALLOC_FL_KEEP_SIZE, start_off, len) {
             Ok(()) => return Ok(()),
             Err(Errno::EINTR) => {}
-            Err(e) => return Err(Error::system(format_args!("fallocate({}, {start}, {len})", path.display()), e as i32)),
+            Err(e) => {
+                return Err(Error::system(
+                    format_args!("fallocate({}, {start}, {len})", path.display()),
+                    e as i32,
+                ));
+            }
         }
     }
 }
@@ -116,7 +130,12 @@ pub(crate) fn any_byte_is_locked(file: &File) -> Result<bool> {
 #[cfg(test)]
 pub(crate) fn memory_file(len: u64) -> File {
     // SAFETY: the descriptor is new and owned by the caller.
-    let fd = unsafe { <std::os::fd::OwnedFd as std::os::fd::FromRawFd>::from_raw_fd(libc::memfd_create(c"csm-test".as_ptr(), libc::MFD_CLOEXEC)) };
+    let fd = unsafe {
+        <std::os::fd::OwnedFd as std::os::fd::FromRawFd>::from_raw_fd(libc::memfd_create(
+            c"csm-test".as_ptr(),
+            libc::MFD_CLOEXEC,
+        ))
+    };
     let file = File::from(fd);
     file.set_len(len).ok();
     file

@@ -65,9 +65,18 @@ pub(crate) unsafe fn map_over(
     let offset = libc::off_t::try_from(offset)
         .map_err(|_| Error::new(ErrorKind::BadSize, format!("file offset {offset} is out of range")))?;
     // SAFETY: the caller owns what is replaced.
-    unsafe { nix::sys::mman::mmap(NonZeroUsize::new(address.as_ptr() as usize), length(len)?, prot, flags, fd, offset) }
-        .map(|_| ())
-        .map_err(|errno| failed("mmap", address.as_ptr() as usize, len, errno))
+    unsafe {
+        nix::sys::mman::mmap(
+            NonZeroUsize::new(address.as_ptr() as usize),
+            length(len)?,
+            prot,
+            flags,
+            fd,
+            offset,
+        )
+    }
+    .map(|_| ())
+    .map_err(|errno| failed("mmap", address.as_ptr() as usize, len, errno))
 }
 
 /// Gives address space back.

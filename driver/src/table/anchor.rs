@@ -30,7 +30,8 @@ impl Anchors {
         extents: impl Iterator<Item = (&'a Arc<Tables>, &'a [u64])>,
     ) -> Result<Self> {
         let name = name(home, descriptor_off);
-        let anchors = extents.map(|(other, extents)| Ok((other.clone(), other.build_anchor(&name, extents)?)));
+        let anchors =
+            extents.map(|(other, extents)| Ok((other.clone(), other.build_anchor(&name, extents)?)));
         Ok(Self { anchors: anchors.collect::<Result<_>>()?, name })
     }
 
@@ -40,7 +41,8 @@ impl Anchors {
         home: &Tables,
         commit: impl FnOnce(&Locked<'_>) -> Result<T>,
     ) -> Result<T> {
-        let mut regions: BTreeMap<_, &Tables> = self.anchors.iter().map(|(other, _)| (other.uuid, &**other)).collect();
+        let mut regions: BTreeMap<_, &Tables> =
+            self.anchors.iter().map(|(other, _)| (other.uuid, &**other)).collect();
         regions.insert(home.uuid, home);
         let locks = regions.iter().map(|(uuid, tables)| Ok((*uuid, tables.lock(tables.patience)?)));
         let locks: BTreeMap<_, Locked<'_>> = locks.collect::<Result<_>>()?;
@@ -98,14 +100,16 @@ impl Tables {
     /// and nobody has their locks. Returns how many.
     pub(super) fn drop_lonely_anchors(&self, locked: &Locked<'_>) -> Result<u64> {
         let names = self.catalog().published().filter_map(|entry| self.envelope(entry.at).ok());
-        let names: Vec<String> = names.map(|e| e.name().to_owned()).filter(|name| name.starts_with(HIDDEN)).collect();
+        let names: Vec<String> =
+            names.map(|e| e.name().to_owned()).filter(|name| name.starts_with(HIDDEN)).collect();
         let mut dropped = 0;
         for name in names {
             let Some((uuid, off)) = anchored(&name) else { continue };
             let Some(home) = self.regions.of(uuid) else { continue };
             // With that lock in hand nobody is between an anchor and the commit of its table.
             let Ok(_locked) = home.lock(Duration::ZERO) else { continue };
-            if !home.retired()?.contains(&off) && home.catalog().published().all(|entry| entry.at.off != off) {
+            if !home.retired()?.contains(&off) && home.catalog().published().all(|entry| entry.at.off != off)
+            {
                 self.remove_locked(locked, &name)?;
                 dropped += 1;
             }

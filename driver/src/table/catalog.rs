@@ -42,7 +42,10 @@ impl Commit {
             2 => Ok(State::Removed),
             _ => Err(Error::new(
                 ErrorKind::Corrupt,
-                format!("a catalog entry has the commit word {:#x}, which means nothing; run csm verify", self.0),
+                format!(
+                    "a catalog entry has the commit word {:#x}, which means nothing; run csm verify",
+                    self.0
+                ),
             )),
         }
     }
@@ -145,7 +148,11 @@ impl<'a> Catalog<'a> {
         let this = *self;
         (0..self.slots()).filter_map(move |slot| {
             let commit = this.commit(slot);
-            (commit.state().ok() == Some(State::Live)).then(|| Published { slot, commit, at: this.descriptor(slot, commit) })
+            (commit.state().ok() == Some(State::Live)).then(|| Published {
+                slot,
+                commit,
+                at: this.descriptor(slot, commit),
+            })
         })
     }
 

@@ -83,13 +83,16 @@ impl Tables {
         if leases.is_empty() {
             return Ok(Vec::new());
         }
-        let live: HashMap<u64, u64> = self.catalog().published().map(|entry| (entry.at.off, entry.slot)).collect();
+        let live: HashMap<u64, u64> =
+            self.catalog().published().map(|entry| (entry.at.off, entry.slot)).collect();
         let pids: HashMap<(u64, u16), u64> =
             member::list(&self.space, &self.control).into_iter().map(|m| ((m.node, m.slot), m.pid)).collect();
         Ok(leases
             .into_iter()
             .map(|lease| TableLease {
-                table: self.envelope_at(lease.descriptor_off).map_or_else(|_| "?".to_owned(), |e| e.name().to_owned()),
+                table: self
+                    .envelope_at(lease.descriptor_off)
+                    .map_or_else(|_| "?".to_owned(), |e| e.name().to_owned()),
                 retired: !live.contains_key(&lease.descriptor_off),
                 node: lease.node,
                 slot: lease.slot,

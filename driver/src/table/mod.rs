@@ -1,3 +1,11 @@
+//! Tables: what a name stands for, from the Arrow C Data Interface to bytes in a region and back.
+//!
+//! Two halves. The pure one knows no region: `cdata` and `schema` are the C structs and what they say,
+//! `format` the types, `measure` turns arrays into addresses and lengths, `descriptor` those into flat bytes,
+//! `export` and `stream` the bytes into arrays again, `validate` looks at values. The other half joins heap
+//! and leases: `catalog`, `place`, `anchor`, `publish`, `open`, `reclaim`, `list`, `verify`, over what `tables`
+//! holds. The order of stores is the protocol of `tests/model`.
+
 mod block;
 mod bytes;
 pub mod cdata;

@@ -87,7 +87,8 @@ impl Tables {
                     return Ok(Probe::On);
                 }
                 let bytes = self.copy_out(entry.at.off, entry.at.len)?;
-                let table = self.table(bytes, held, name).map_err(|e| e.context(format_args!("table \"{name}\"")))?;
+                let table =
+                    self.table(bytes, held, name).map_err(|e| e.context(format_args!("table \"{name}\"")))?;
                 Ok(table.map_or(Probe::On, Probe::Found))
             })?;
             if let Some(table) = found {
@@ -136,7 +137,10 @@ impl Tables {
             let lines: Vec<_> = buffers(&descriptor).collect();
             for (number, tables) in regions().enumerate() {
                 let own = lines.iter().filter(|(region, ..)| *region as usize == number);
-                tables.space.coherence().acquire(own.map(|(_, off, len)| (tables.space.ptr(*off).cast_const(), *len)));
+                tables
+                    .space
+                    .coherence()
+                    .acquire(own.map(|(_, off, len)| (tables.space.ptr(*off).cast_const(), *len)));
             }
         }
         held._others = others;
@@ -152,7 +156,10 @@ impl Tables {
         let (start, bytes) = (self.space.layout().data_off, self.space.data_bytes());
         let inside = off >= start && off - start <= bytes && len <= bytes - (off - start);
         inside.then_some(()).ok_or_else(|| {
-            let text = format!("a buffer of {len} bytes at {off:#x} is outside of the data of region {:?}", self.label);
+            let text = format!(
+                "a buffer of {len} bytes at {off:#x} is outside of the data of region {:?}",
+                self.label
+            );
             Error::new(ErrorKind::Corrupt, text)
         })
     }
@@ -277,22 +284,27 @@ impl Table {
     pub fn check(&self) -> Result<()> {
         self.held.tables.space.check_alive()?;
         if self.held.forks != process::fork_count() {
-            return Err(Error::new(ErrorKind::Forked, "the table was opened by the process this one was forked from; open it here"));
+            return Err(Error::new(
+                ErrorKind::Forked,
+                "the table was opened by the process this one was forked from; open it here",
+            ));
         }
         if !self.held.tables.leases.holds(&self.held.lease) {
-            let text = format!("the lease on table \"{}\" was taken away; discard what was read and open it again", self.name());
+            let text = format!(
+                "the lease on table \"{}\" was taken away; discard what was read and open it again",
+                self.name()
+            );
             return Err(Error::new(ErrorKind::Stale, text));
         }
         Ok(())
-    }
-
-    pub(crate) fn export(&self) -> &Arc<Export> {
-        &self.export
     }
 }
 
 impl std::fmt::Debug for Table {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Table").field("name", &self.name()).field("generation", &self.generation()).finish_non_exhaustive()
+        f.debug_struct("Table")
+            .field("name", &self.name())
+            .field("generation", &self.generation())
+            .finish_non_exhaustive()
     }
 }

@@ -8,8 +8,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::cdata::{ArrowArray, ArrowSchema};
 use super::catalog::{Commit, DescriptorAt, Probe, Published as Entry, State, hash};
+use super::cdata::{ArrowArray, ArrowSchema};
 use super::descriptor::Draft;
 use super::measure::measure;
 use super::place::Placement;
@@ -89,7 +89,9 @@ impl Tables {
         let descriptor = self.build(&draft, &placed_at.extents).map_err(about)?;
         published.descriptor_bytes = descriptor.at.len;
         let anchors = placed_at.anchors(self, descriptor.at.off).map_err(about)?;
-        published.generation = anchors.commit_around(self, |locked| self.commit(locked, name, &descriptor, options.replace)).map_err(about)?;
+        published.generation = anchors
+            .commit_around(self, |locked| self.commit(locked, name, &descriptor, options.replace))
+            .map_err(about)?;
         // Published, so that this gives up the process's reference alone.
         drop(descriptor);
         drop(placed_at);
@@ -111,7 +113,7 @@ impl Tables {
         let len = draft.encoded_len(extents.len() + 1)? as u64;
         let mut fresh = Fresh::new(self, len)?;
         fresh.extents = [extents, &[fresh.at.off]].concat();
-                // SAFETY: an extent of at least `len` bytes that nobody else knows yet; plain bytes.
+        // SAFETY: an extent of at least `len` bytes that nobody else knows yet; plain bytes.
         let bytes = unsafe { std::slice::from_raw_parts_mut(self.space.ptr(fresh.at.off), index(len)) };
         draft.encode_into(bytes, &fresh.extents, 0, 0)?;
         self.space.coherence().release([(self.space.ptr(fresh.at.off).cast_const(), len)]);
@@ -119,13 +121,23 @@ impl Tables {
     }
 
     /// Makes a descriptor the table of `name`. Returns the generation.
-    pub(super) fn commit(&self, locked: &Locked<'_>, name: &str, descriptor: &Fresh, replace: bool) -> Result<u64> {
+    pub(super) fn commit(
+        &self,
+        locked: &Locked<'_>,
+        name: &str,
+        descriptor: &Fresh,
+        replace: bool,
+    ) -> Result<u64> {
         let heap = self.heap()?;
         let (old, free) = self.find(name)?;
         let slot = match (&old, free) {
             (Some(_), _) if !replace => return Err(taken(name)),
             (Some(entry), _) => entry.slot,
-            (None, Some(slot)) if self.space.control(Control::Names).load() < self.space.layout().shape.names => slot,
+            (None, Some(slot))
+                if self.space.control(Control::Names).load() < self.space.layout().shape.names =>
+            {
+                slot
+            }
             (None, _) => {
                 let text = format!(
                     "the catalog has room for {} names and all are taken; remove a table, or create the region with catalog= more",
@@ -206,7 +218,10 @@ pub(super) fn taken(name: &str) -> Error {
 }
 
 pub(super) fn missing(name: &str, label: &str) -> Error {
-    let text = format!("region {label:?} has no table \"{}\"; csm ls {label} lists what it has", name.escape_debug());
+    let text = format!(
+        "region {label:?} has no table \"{}\"; csm ls {label} lists what it has",
+        name.escape_debug()
+    );
     Error::new(ErrorKind::NameNotFound, text)
 }
 

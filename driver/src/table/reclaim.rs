@@ -40,7 +40,8 @@ impl Tables {
         while off != 0 {
             let inside = off >= layout.data_off && off - layout.data_off < self.space.data_bytes();
             if !inside || !off.is_multiple_of(GRANULE_BYTES) || list.len() as u64 > most {
-                let text = format!("region {:?}: the retired list leads to {off:#x}; run csm verify", self.label);
+                let text =
+                    format!("region {:?}: the retired list leads to {off:#x}; run csm verify", self.label);
                 return Err(Error::new(ErrorKind::Corrupt, text));
             }
             list.push(off);

@@ -1,7 +1,7 @@
 //! What the operations on tables share: the rooms they join, the catalog's lock, and reading descriptors.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -92,7 +92,7 @@ impl Tables {
     /// Takes the catalog's lock, waiting at most `patience`; repairs what a dead holder left.
     pub(super) fn lock(&self, patience: Duration) -> Result<Locked<'_>> {
         let word = self.space.control(Control::CatalogLock);
-        let guard = lock::lock(word, &*self.member, Instant::now() + patience)?;
+        let guard = lock::lock(word, &*self.member, patience)?;
         let repair = self.space.control(Control::CatalogRepair);
         if guard.recovered {
             repair.store(1);
@@ -121,9 +121,13 @@ impl Tables {
     pub(super) fn copy_out(&self, off: u64, len: u64) -> Result<Vec<u8>> {
         let layout = self.space.layout();
         let end = layout.data_off + self.space.data_bytes();
-        let inside = off >= layout.data_off && off.is_multiple_of(GRANULE_BYTES) && off < end && len <= end - off;
+        let inside =
+            off >= layout.data_off && off.is_multiple_of(GRANULE_BYTES) && off < end && len <= end - off;
         if !inside || !len.is_multiple_of(8) {
-            let text = format!("region {:?}: a descriptor of {len} bytes at {off:#x} cannot be; run csm verify", self.label);
+            let text = format!(
+                "region {:?}: a descriptor of {len} bytes at {off:#x} cannot be; run csm verify",
+                self.label
+            );
             return Err(Error::new(ErrorKind::Corrupt, text));
         }
         let words = self.space.words(off, len / 8);

@@ -38,7 +38,9 @@ impl Tables {
         };
         if let Some(locked) = &locked {
             if self.drop_lonely_anchors(locked)? > 0 {
-                report.reaped.push("extents held for tables of other regions that were never published".to_owned());
+                report
+                    .reaped
+                    .push("extents held for tables of other regions that were never published".to_owned());
             }
             // What a dead reader or a region that was not open kept from being returned.
             if let Err(e) = self.reclaim(locked) {
@@ -65,7 +67,9 @@ impl Tables {
             };
             match self.find(&name) {
                 Ok((Some(found), _)) if found.slot == entry.slot => {}
-                _ => report.problems.push(format!("table \"{}\": the catalog does not lead to it", name.escape_debug())),
+                _ => report
+                    .problems
+                    .push(format!("table \"{}\": the catalog does not lead to it", name.escape_debug())),
             }
             report.tables += u64::from(!name.starts_with(HIDDEN));
             if !names.insert(name.clone()) {
@@ -81,7 +85,9 @@ impl Tables {
                 for off in retired {
                     report.retired += 1;
                     if live.contains(&off) {
-                        report.problems.push(format!("the descriptor at {off:#x} is retired and in the catalog"));
+                        report
+                            .problems
+                            .push(format!("the descriptor at {off:#x} is retired and in the catalog"));
                     }
                     let len = self.envelope_at(off).map(|envelope| envelope.len_bytes());
                     if let Err(e) = len.and_then(|len| self.check_descriptor(off, len, &mut counts)) {
@@ -114,7 +120,9 @@ impl Tables {
             let off = layout.data_off + granule as u64 * GRANULE_BYTES;
             let listed = counts.get(&off).copied().unwrap_or(0);
             if stored != COUNT && u64::from(stored) != listed {
-                problems.push(format!("the extent at {off:#x} has {stored} references and {listed} tables list it"));
+                problems.push(format!(
+                    "the extent at {off:#x} has {stored} references and {listed} tables list it"
+                ));
             }
         }
         for off in counts.keys() {

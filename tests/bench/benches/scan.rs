@@ -14,7 +14,7 @@ use arrow_array::{PrimitiveArray, RecordBatch};
 use csm::{Context, OpenOptions, PublishOptions};
 use csm_bench::{Scratch, row};
 
-const ROWS: usize = 1 << 27;
+const ROWS: i64 = 1 << 27;
 const RUNS: usize = 5;
 
 fn sum(values: &[i64]) -> i64 {
@@ -23,7 +23,7 @@ fn sum(values: &[i64]) -> i64 {
 
 /// The reader's process: milliseconds of the scan of its own memory, of opening, and of the first scan.
 fn read(uri: &str) {
-    let own: Vec<i64> = (0..ROWS as i64).collect();
+    let own: Vec<i64> = (0..ROWS).collect();
     black_box(sum(&own));
     let start = Instant::now();
     let expected = black_box(sum(&own));
@@ -63,11 +63,18 @@ fn main() {
     for (pages, option, goal) in [("4 KiB", "none", None), ("huge (thp)", "thp", Some(1.1))] {
         let scratch = Scratch::new("scan", &format!("size=1200M&hugepages={option}"));
         let region = scratch.region();
-        let mut values = region.vec::<i64>(ROWS).expect("room");
-        values.extend(0..ROWS as i64).expect("room");
+        let mut values = region.vec::<i64>(usize::try_from(ROWS).expect("64-bit")).expect("room");
+        values.extend(0..ROWS).expect("room");
         let column = Arc::new(PrimitiveArray::<Int64Type>::new(values.freeze(), None));
         let batch = RecordBatch::try_from_iter([("v", column as _)]).expect("batch");
-        region.publish_record_batches("t", batch.schema(), &[batch.clone()], &PublishOptions::default()).expect("publish");
+        region
+            .publish_record_batches(
+                "t",
+                batch.schema(),
+                std::slice::from_ref(&batch),
+                &PublishOptions::default(),
+            )
+            .expect("publish");
         for (how, suffix, goal) in [("", "", goal), (", prefault=yes", "?prefault=yes", goal)] {
             let [own, open, scan] = measure(&format!("{}{suffix}", scratch.uri()));
             row(&format!("{pages} pages{how}: own memory"), own, "ms", None);

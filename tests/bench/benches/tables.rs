@@ -42,12 +42,24 @@ fn main() {
         let batch = table(region, bytes);
         let options = PublishOptions { replace: true, ..Default::default() };
         let published = timed(ROUNDS, || {
-            let done = region.publish_record_batches("t", batch.schema(), std::slice::from_ref(&batch), &options).expect("publish");
+            let done = region
+                .publish_record_batches("t", batch.schema(), std::slice::from_ref(&batch), &options)
+                .expect("publish");
             assert_eq!(done.bytes_copied, 0);
         });
         let label = format!("{} MiB", bytes / MIB);
-        row(&format!("publish, table of {label} in the region (replacing)"), micros(median(&published)), "us", Some(10.0));
-        row(&format!("open and first array, table of {label}"), open_p50(region, &["t".to_owned()]), "us", Some(5.0));
+        row(
+            &format!("publish, table of {label} in the region (replacing)"),
+            micros(median(&published)),
+            "us",
+            Some(10.0),
+        );
+        row(
+            &format!("open and first array, table of {label}"),
+            open_p50(region, &["t".to_owned()]),
+            "us",
+            Some(5.0),
+        );
         region.remove("t").expect("remove");
     }
 
@@ -65,7 +77,9 @@ fn names_cost(count: usize) -> f64 {
     let names: Vec<String> = (0..count).map(|i| format!("table-{i:07}")).collect();
     for name in &names {
         let batches = std::slice::from_ref(&batch);
-        region.publish_record_batches(name, batch.schema(), batches, &PublishOptions::default()).expect("publish");
+        region
+            .publish_record_batches(name, batch.schema(), batches, &PublishOptions::default())
+            .expect("publish");
     }
     open_p50(region, &names)
 }

@@ -43,7 +43,9 @@ impl Descriptors {
         for (off, page) in pages {
             let off = usize::try_from(*off).expect("an offset");
             // SAFETY: the page lies within the `len` bytes.
-            unsafe { memory.as_ptr().add(off).copy_from_nonoverlapping(page.as_ptr(), page.len().min(len - off)) };
+            unsafe {
+                memory.as_ptr().add(off).copy_from_nonoverlapping(page.as_ptr(), page.len().min(len - off))
+            };
         }
         let mut this = Self { memory, layout, found: Vec::new() };
         let bytes = this.bytes();
@@ -107,7 +109,9 @@ impl Descriptors {
         };
         let descriptor = Arc::new(Descriptor::parse(descriptor, check)?);
         // SAFETY: every buffer lies in the memory, by `check`, and the memory outlives the export.
-        let export = Arc::new(unsafe { Export::new(descriptor, vec![self.memory.as_ptr().cast_const()], Arc::new(())) }?);
+        let export = Arc::new(unsafe {
+            Export::new(descriptor, vec![self.memory.as_ptr().cast_const()], Arc::new(()))
+        }?);
         let is_valid = export.validate().is_ok();
         let lent_schema = export.schema();
         // SAFETY: the export obeys the C Data Interface.

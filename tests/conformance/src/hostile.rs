@@ -11,9 +11,9 @@ use std::sync::OnceLock;
 
 use csm::{Context, Region};
 
+use crate::descriptors::Descriptors;
 use crate::fixture::{Fixture, Scratch, Shm};
 use crate::process::Helper;
-use crate::descriptors::Descriptors;
 use crate::table::{many_types, open, publish, publish_stamp, stamp_of};
 
 /// How a region is attacked.
@@ -121,7 +121,16 @@ impl Victim {
         }
         assert!(lines.len() > 30, "the region has metadata");
         let descriptors = Descriptors::of(&pages, len);
-        Self { context: Context::new().expect("context"), uri: uri.to_owned(), file, len, data_off, pages, lines, descriptors }
+        Self {
+            context: Context::new().expect("context"),
+            uri: uri.to_owned(),
+            file,
+            len,
+            data_off,
+            pages,
+            lines,
+            descriptors,
+        }
     }
 
     /// Puts every byte back. Nobody has the region open.
@@ -156,7 +165,8 @@ impl Victim {
                 5 => line[at / 8 * 8..at / 8 * 8 + 8].fill(0),
                 6 => line.fill(hit[4]),
                 _ => {
-                    let from = self.lines[usize::from(u16::from_le_bytes([hit[4], hit[5]])) % self.lines.len()];
+                    let from =
+                        self.lines[usize::from(u16::from_le_bytes([hit[4], hit[5]])) % self.lines.len()];
                     self.file.read_exact_at(&mut line, from).expect("read");
                 }
             }
@@ -246,7 +256,10 @@ fn look(region: &Region) {
         assert_eq!(table.name(), i);
         let right = i.strip_prefix("table ").and_then(|number| number.parse().ok());
         let stamp = table.record_batches().map(|batches| stamp_of(&batches));
-        assert!(right.is_none() || stamp.as_ref().ok() == right.map(Ok).as_ref(), "{i} has the stamp {stamp:?}");
+        assert!(
+            right.is_none() || stamp.as_ref().ok() == right.map(Ok).as_ref(),
+            "{i} has the stamp {stamp:?}"
+        );
         let _ = (table.validate(), table.check(), table.is_current());
     }
     for table in listed {
@@ -258,7 +271,8 @@ fn look(region: &Region) {
 
 /// Changes everything. Whether it works is for the garbage to say; that it ends is not.
 fn change(region: &Region) {
-    let extents: Vec<_> = [64, 5000, 60_000, 300_000].iter().filter_map(|size| region.alloc(*size, 64).ok()).collect();
+    let extents: Vec<_> =
+        [64, 5000, 60_000, 300_000].iter().filter_map(|size| region.alloc(*size, 64).ok()).collect();
     let _ = publish_stamp(region, "new", 20, 77);
     let _ = publish_stamp(region, &name(1), 20, 78);
     let _ = region.remove(&name(2));

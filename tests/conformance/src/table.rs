@@ -5,8 +5,8 @@ use std::sync::Arc;
 use arrow_array::builder::{Int64Builder, MapBuilder, StringBuilder};
 use arrow_array::types::{Int8Type, Int16Type, Int64Type};
 use arrow_array::{
-    Array, ArrayRef, BooleanArray, DictionaryArray, FixedSizeListArray, Int64Array, LargeStringArray, ListArray,
-    NullArray, RecordBatch, RunArray, StringArray, StringViewArray, StructArray, UnionArray,
+    Array, ArrayRef, BooleanArray, DictionaryArray, FixedSizeListArray, Int64Array, LargeStringArray,
+    ListArray, NullArray, RecordBatch, RunArray, StringArray, StringViewArray, StructArray, UnionArray,
 };
 use arrow_schema::{DataType, Field, UnionFields};
 use csm::{OpenOptions, PublishOptions, Published, Region, Result, Table};
@@ -30,9 +30,12 @@ pub fn stamped(rows: i64, stamp: i64) -> RecordBatch {
 pub fn stamp_of(batches: &[RecordBatch]) -> Result<i64, String> {
     let mut seen = None;
     for batch in batches {
-        let ints = |i: usize| batch.column(i).as_any().downcast_ref::<Int64Array>().ok_or("a column of another type");
+        let ints = |i: usize| {
+            batch.column(i).as_any().downcast_ref::<Int64Array>().ok_or("a column of another type")
+        };
         let (stamps, sums) = (ints(0)?, ints(1)?);
-        let texts = batch.column(2).as_any().downcast_ref::<StringArray>().ok_or("a column of another type")?;
+        let texts =
+            batch.column(2).as_any().downcast_ref::<StringArray>().ok_or("a column of another type")?;
         for row in 0..batch.num_rows() {
             let stamp = *seen.get_or_insert(stamps.value(row));
             let at = i64::try_from(row).map_err(|e| e.to_string())?;
@@ -83,7 +86,9 @@ pub fn read_stamp(region: &Region, name: &str) -> i64 {
 #[must_use]
 pub fn addresses(batches: &[RecordBatch]) -> Vec<u64> {
     let columns = batches.iter().flat_map(|batch| batch.columns().iter().map(|column| column.to_data()));
-    columns.flat_map(|data| data.buffers().iter().map(|buffer| buffer.as_ptr() as u64).collect::<Vec<_>>()).collect()
+    columns
+        .flat_map(|data| data.buffers().iter().map(|buffer| buffer.as_ptr() as u64).collect::<Vec<_>>())
+        .collect()
 }
 
 /// Fails unless every structure of the region checks.
@@ -99,19 +104,29 @@ pub fn assert_empty(region: &Region) {
     let stats = region.stats().expect("stats");
     assert_eq!((stats.tables, stats.retired, stats.leases), (0, 0, 0), "{stats:?}");
     assert_eq!((stats.live_bytes, stats.region_owned_bytes), (0, 0), "{stats:?}");
-    assert_eq!((stats.free_bytes, stats.largest_free_bytes), (stats.data_bytes, stats.data_bytes), "{stats:?}");
+    assert_eq!(
+        (stats.free_bytes, stats.largest_free_bytes),
+        (stats.data_bytes, stats.data_bytes),
+        "{stats:?}"
+    );
 }
 
 /// A batch of three rows with a column of most layouts there are.
 #[must_use]
 pub fn many_types() -> RecordBatch {
     let ints = Int64Array::from(vec![Some(1), None, Some(3)]);
-    let list = ListArray::from_iter_primitive::<Int64Type, _, _>([Some(vec![Some(1), None]), None, Some(vec![])]);
+    let list =
+        ListArray::from_iter_primitive::<Int64Type, _, _>([Some(vec![Some(1), None]), None, Some(vec![])]);
     let field = Arc::new(Field::new("x", DataType::Int64, true));
     let fixed = FixedSizeListArray::new(field.clone(), 2, Arc::new(Int64Array::from_iter_values(0..6)), None);
     let structure = StructArray::from(vec![(field.clone(), Arc::new(ints.clone()) as ArrayRef)]);
     let fields = UnionFields::from_iter([(5, field)]);
-    let union = UnionArray::try_new(fields, vec![5; 3].into(), Some(vec![2, 1, 0].into()), vec![Arc::new(ints.clone())]);
+    let union = UnionArray::try_new(
+        fields,
+        vec![5; 3].into(),
+        Some(vec![2, 1, 0].into()),
+        vec![Arc::new(ints.clone())],
+    );
     let mut map = MapBuilder::new(None, StringBuilder::new(), Int64Builder::new());
     for keys in 0..3 {
         for key in 0..keys {

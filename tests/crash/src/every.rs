@@ -42,7 +42,8 @@ pub fn run(op: &Op, survivor: bool) -> Outcome {
         let expected = old.as_ref().map(stamp);
         let killed = was_killed("op", &[home, other, op.name, &n.to_string()]);
         let when = if killed { format!("killed at store {n}") } else { "not killed".to_owned() };
-        let regions = keeper.clone().unwrap_or_else(|| scratches.iter().map(|scratch| scratch.open("")).collect());
+        let regions =
+            keeper.clone().unwrap_or_else(|| scratches.iter().map(|scratch| scratch.open("")).collect());
         if let Some(old) = old {
             old.check().unwrap_or_else(|e| panic!("{when}: {e}"));
             assert!(Some(stamp(&old)) == expected, "{when}: what was being read changed");
@@ -62,7 +63,9 @@ fn check(op: &Op, regions: &[Region], killed: bool, when: &str) {
         assert!(report.problems.is_empty(), "{when}: {:#?}", report.problems);
     }
     let stamp = match open(home, "t") {
-        Ok(table) => Some(stamp_of(&table.record_batches().expect("batches")).unwrap_or_else(|e| panic!("{when}: {e}"))),
+        Ok(table) => Some(
+            stamp_of(&table.record_batches().expect("batches")).unwrap_or_else(|e| panic!("{when}: {e}")),
+        ),
         Err(e) if e.kind() == csm::ErrorKind::NameNotFound => None,
         Err(e) => panic!("{when}: {e}"),
     };

@@ -24,7 +24,11 @@ pub fn create_role(inside: &mut Inside) {
 /// Every file that belongs to the region.
 fn files_of(scratch: &Scratch<'_>) -> Vec<String> {
     let path = scratch.fixture.file(&scratch.uri).expect("a file");
-    let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_prefix("csm.")).expect("a name");
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .and_then(|name| name.strip_prefix("csm."))
+        .expect("a name");
     let entries = std::fs::read_dir(path.parent().unwrap_or(Path::new("/"))).expect("a directory");
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     names.filter(|file| file.strip_suffix(name).is_some_and(|rest| rest.ends_with('.'))).collect()

@@ -67,17 +67,55 @@ pub const ALL: &[Op] = &[
     Op { name: "free", regions: 1, before: &[], stamps: &[NONE, NONE], run: free },
     Op { name: "free what is published", regions: 1, before: &[], stamps: &[OLD, OLD], run: free_published },
     Op { name: "leave", regions: 1, before: &["old"], stamps: &[OLD, OLD], run: leave },
-    Op { name: "enter after one died early", regions: 1, before: &["old", "die replacing at 8"], stamps: &[OLD, OLD], run: enter },
-    Op { name: "enter after one died in between", regions: 1, before: &["old", "die replacing at 18"], stamps: &[OLD, OLD], run: enter },
-    Op { name: "enter after one died late", regions: 1, before: &["old", "die replacing at 28"], stamps: &[NEW, NEW], run: enter },
-    Op { name: "enter after a dead reader", regions: 1, before: &["old", "die reading"], stamps: &[NONE, NONE], run: enter },
+    Op {
+        name: "enter after one died early",
+        regions: 1,
+        before: &["old", "die replacing at 8"],
+        stamps: &[OLD, OLD],
+        run: enter,
+    },
+    Op {
+        name: "enter after one died in between",
+        regions: 1,
+        before: &["old", "die replacing at 18"],
+        stamps: &[OLD, OLD],
+        run: enter,
+    },
+    Op {
+        name: "enter after one died late",
+        regions: 1,
+        before: &["old", "die replacing at 28"],
+        stamps: &[NEW, NEW],
+        run: enter,
+    },
+    Op {
+        name: "enter after a dead reader",
+        regions: 1,
+        before: &["old", "die reading"],
+        stamps: &[NONE, NONE],
+        run: enter,
+    },
     Op { name: "publish across regions", regions: 2, before: &[], stamps: &[NONE, NEW], run: publish_across },
-    Op { name: "replace across regions", regions: 2, before: &["old across"], stamps: &[OLD, NEW], run: publish_across },
-    Op { name: "remove across regions", regions: 2, before: &["old across"], stamps: &[OLD, NONE], run: remove_across },
+    Op {
+        name: "replace across regions",
+        regions: 2,
+        before: &["old across"],
+        stamps: &[OLD, NEW],
+        run: publish_across,
+    },
+    Op {
+        name: "remove across regions",
+        regions: 2,
+        before: &["old across"],
+        stamps: &[OLD, NONE],
+        run: remove_across,
+    },
 ];
 
 /// What others do before.
-const PREPARATIONS: &[(&str, fn(&Uris))] = &[
+type Preparation = (&'static str, fn(&Uris));
+
+const PREPARATIONS: &[Preparation] = &[
     ("old", |uris| {
         publish_stamp(&uris.home(), "t", ROWS, 1).expect("publish");
     }),

@@ -40,7 +40,9 @@ struct Extent {
 impl Extent {
     fn bytes(&mut self) -> &mut [u8] {
         // SAFETY: allocated with that size, and this process's alone.
-        unsafe { std::slice::from_raw_parts_mut(self.ptr.as_ptr(), usize::try_from(self.size).expect("size")) }
+        unsafe {
+            std::slice::from_raw_parts_mut(self.ptr.as_ptr(), usize::try_from(self.size).expect("size"))
+        }
     }
 
     fn give_back(mut self, region: &Region) {
@@ -62,9 +64,9 @@ pub fn worker_role(inside: &mut Inside) {
         let stamp = i64::from(u32::try_from(random.below(1 << 31)).expect("31 bits"));
         let done = match random.below(10) {
             0 | 1 => publish_stamp(&region, &name(&mut random), 1 + stamp % 700, stamp).map(drop),
-            2 => region.copy_in(&stamped(1 + stamp % 9000, stamp)).and_then(|batch| {
-                publish(&region, &name(&mut random), &[batch], true).map(drop)
-            }),
+            2 => region
+                .copy_in(&stamped(1 + stamp % 9000, stamp))
+                .and_then(|batch| publish(&region, &name(&mut random), &[batch], true).map(drop)),
             3 => region.remove(&name(&mut random)),
             4 => {
                 assert_whole(&region, &name(&mut random));
@@ -76,7 +78,7 @@ pub fn worker_role(inside: &mut Inside) {
                 Ok(())
             }
             7 | 8 if extents.len() < 20 => {
-                let (size, byte) = (random.size(200_000), random.next().to_le_bytes()[0]);
+                let (size, byte) = (random.size(200_000), random.number().to_le_bytes()[0]);
                 region.alloc(size, 64).map(|ptr| {
                     let mut extent = Extent { ptr, size, byte };
                     extent.bytes().fill(byte);
@@ -91,7 +93,8 @@ pub fn worker_role(inside: &mut Inside) {
             }
         };
         if let Err(e) = done {
-            let expected = matches!(e.kind(), ErrorKind::NameNotFound | ErrorKind::RegionFull | ErrorKind::LeasesFull);
+            let expected =
+                matches!(e.kind(), ErrorKind::NameNotFound | ErrorKind::RegionFull | ErrorKind::LeasesFull);
             assert!(expected, "{e:?}");
         }
     }
@@ -115,7 +118,7 @@ pub fn kills() -> Outcome {
     let mut random = Random(count);
     let start = |role: &str, random: &mut Random| {
         let uri = if role == "reader" { scratch.with("node=1") } else { scratch.uri.clone() };
-        let mut helper = Helper::start(role, &[&uri, &random.next().to_string()]);
+        let mut helper = Helper::start(role, &[&uri, &random.number().to_string()]);
         helper.await_line("at work");
         helper
     };

@@ -1,7 +1,7 @@
 //! A table of many record batches.
 
-use crate::table::{assert_empty, assert_sound, open, publish, stamp_of, stamped};
 use crate::process::Helper;
+use crate::table::{assert_empty, assert_sound, open, publish, stamp_of, stamped};
 use crate::{Fixture, Outcome, Scratch};
 
 const BATCHES: usize = 20_000;

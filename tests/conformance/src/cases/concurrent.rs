@@ -67,7 +67,8 @@ pub(super) fn publishers(fixture: &dyn Fixture) -> Outcome {
     }
     publishers.into_iter().for_each(Helper::finish);
     assert_sound(&region);
-    let last = stamp_of(&open(&region, "t").expect("open").record_batches().expect("batches")).expect("whole");
+    let last =
+        stamp_of(&open(&region, "t").expect("open").record_batches().expect("batches")).expect("whole");
     assert!([1000 + ROUNDS - 1, 2000 + ROUNDS - 1].contains(&last), "{last}");
     region.remove("t").expect("remove");
     drop(region);

@@ -22,7 +22,10 @@ pub(super) fn open_role(inside: &mut Inside) {
 pub(super) fn lifetime(fixture: &dyn Fixture) -> Outcome {
     let scratch = Scratch::new(fixture);
     assert_eq!(scratch.try_open("").expect_err("nothing there").kind(), ErrorKind::RegionNotFound);
-    assert_eq!(scratch.context.destroy(&scratch.uri).expect_err("nothing there").kind(), ErrorKind::RegionNotFound);
+    assert_eq!(
+        scratch.context.destroy(&scratch.uri).expect_err("nothing there").kind(),
+        ErrorKind::RegionNotFound
+    );
 
     let region = scratch.create(&small(2));
     let info = region.info().expect("info");

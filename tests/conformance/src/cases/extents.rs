@@ -17,7 +17,11 @@ pub(super) fn errors(fixture: &dyn Fixture) -> Outcome {
     let region = scratch.create(&small(4));
     assert_eq!(region.alloc(0, 64).expect_err("nothing").kind(), ErrorKind::InvalidArgument);
     for align in [0, 3, 4 << 20] {
-        assert_eq!(region.alloc(64, align).expect_err("alignment").kind(), ErrorKind::BadAlignment, "{align}");
+        assert_eq!(
+            region.alloc(64, align).expect_err("alignment").kind(),
+            ErrorKind::BadAlignment,
+            "{align}"
+        );
     }
     let too_much = region.alloc(1 << 40, 64).expect_err("too much");
     assert_eq!(too_much.kind(), ErrorKind::RegionFull);
@@ -29,7 +33,10 @@ pub(super) fn errors(fixture: &dyn Fixture) -> Outcome {
         unsafe {
             ptr.as_ptr().write_bytes(0x5a, usize::try_from(size).expect("size"));
             let free = |ptr, size| region.free(ptr, size).map_err(|e| e.kind());
-            assert!(matches!(free(inside, None), Err(ErrorKind::ForeignPointer | ErrorKind::DoubleFree)), "{size}");
+            assert!(
+                matches!(free(inside, None), Err(ErrorKind::ForeignPointer | ErrorKind::DoubleFree)),
+                "{size}"
+            );
             assert_eq!(free(ptr, Some(1 << 30)), Err(ErrorKind::InvalidArgument));
             assert_eq!(free(ptr, Some(size)), Ok(()));
             assert_eq!(free(ptr, Some(size)), Err(ErrorKind::DoubleFree), "{size}");
@@ -48,8 +55,10 @@ pub(super) fn errors(fixture: &dyn Fixture) -> Outcome {
 /// Takes extents of region 0, says their addresses, and stays until told.
 pub(super) fn hoard_role(inside: &mut Inside) {
     let region = Context::new().expect("context").open(inside.arg(0)).expect("open");
-    let addresses: Vec<String> =
-        SIZES.iter().map(|size| (region.alloc(*size, 64).expect("alloc").as_ptr() as u64).to_string()).collect();
+    let addresses: Vec<String> = SIZES
+        .iter()
+        .map(|size| (region.alloc(*size, 64).expect("alloc").as_ptr() as u64).to_string())
+        .collect();
     inside.say(addresses.join(" "));
     inside.await_line("leave");
 }
@@ -59,18 +68,22 @@ pub(super) fn of_the_dead(fixture: &dyn Fixture) -> Outcome {
     let region = scratch.create(&small(4));
     for killed in [true, false] {
         let mut helper = Helper::start("hoard", &[&scratch.uri]);
-        let theirs: Vec<u64> = helper.hear().split(' ').map(|text| text.parse().expect("an address")).collect();
+        let theirs: Vec<u64> =
+            helper.hear().split(' ').map(|text| text.parse().expect("an address")).collect();
         let live = region.stats().expect("stats").live_bytes;
         assert!(live >= SIZES.iter().sum(), "{live}");
         for address in theirs {
-            let ptr = NonNull::new(std::ptr::with_exposed_provenance_mut(usize::try_from(address).expect("an address")));
+            let ptr = NonNull::new(std::ptr::with_exposed_provenance_mut(
+                usize::try_from(address).expect("an address"),
+            ));
             // SAFETY: must be refused.
             let e = unsafe { region.free(ptr.expect("not null"), None) }.expect_err("another process's");
             assert_eq!(e.kind(), ErrorKind::ForeignPointer);
         }
         if killed {
             helper.kill();
-            let dead: Vec<_> = region.members().expect("members").into_iter().filter(|member| !member.alive).collect();
+            let dead: Vec<_> =
+                region.members().expect("members").into_iter().filter(|member| !member.alive).collect();
             assert_eq!(dead.len(), 1);
             let reaped = region.reap().expect("reap");
             assert!(reaped.len() == 1 && reaped[0].contains(&dead[0].pid.to_string()), "{reaped:?}");
@@ -90,7 +103,8 @@ pub(super) fn reseal_role(inside: &mut Inside) {
     for stamp in 0..3 {
         let batch = region.copy_in(&stamped(40_000, stamp)).expect("copy in");
         let options = PublishOptions { seal: true, replace: true };
-        let published = region.publish_record_batches("t", batch.schema(), &[batch], &options).expect("publish");
+        let published =
+            region.publish_record_batches("t", batch.schema(), &[batch], &options).expect("publish");
         assert!(published.bytes_sealed > 600_000, "{published:?}");
         assert_eq!(read_stamp(&region, "t"), stamp);
         region.remove("t").expect("remove");

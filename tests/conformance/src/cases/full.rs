@@ -25,7 +25,10 @@ pub(super) fn catalog(fixture: &dyn Fixture) -> Outcome {
         region.remove(&name(i)).expect("remove");
         assert_eq!(open(&region, &name(i)).expect_err("removed").kind(), ErrorKind::NameNotFound);
         publish_stamp(&region, &name(i), 10, round).expect("publish");
-        assert_eq!(publish_stamp(&region, "one more", 10, 9).expect_err("full").kind(), ErrorKind::CatalogFull);
+        assert_eq!(
+            publish_stamp(&region, "one more", 10, 9).expect_err("full").kind(),
+            ErrorKind::CatalogFull
+        );
     }
     assert_eq!(region.tables().expect("tables").len(), 5);
     (0..5).for_each(|i| region.remove(&name(i)).expect("remove"));
@@ -46,7 +49,8 @@ pub(super) fn leases(fixture: &dyn Fixture) -> Outcome {
     assert!(e.kind() == ErrorKind::LeasesFull && e.message().contains("56"), "{e}");
     other.kill();
     region.reap().expect("reap");
-    let mut tables: Vec<_> = (0..56).map(|i| open(&region, "t").unwrap_or_else(|e| panic!("lease {i}: {e}"))).collect();
+    let mut tables: Vec<_> =
+        (0..56).map(|i| open(&region, "t").unwrap_or_else(|e| panic!("lease {i}: {e}"))).collect();
     assert_eq!(open(&region, "t").expect_err("all taken").kind(), ErrorKind::LeasesFull);
     assert_eq!(region.stats().expect("stats").leases, 56);
     tables.truncate(55);
@@ -89,7 +93,8 @@ pub(super) fn all_dead(fixture: &dyn Fixture) -> Outcome {
     let scratch = Scratch::new(fixture);
     drop(scratch.create("size=8M&catalog=8&nodes=2&members=1&leases=112"));
     for stamp in 1..4 {
-        let mut publisher = Helper::start("publish", &[&scratch.uri, &format!("t{stamp}"), &stamp.to_string()]);
+        let mut publisher =
+            Helper::start("publish", &[&scratch.uri, &format!("t{stamp}"), &stamp.to_string()]);
         publisher.hear();
         publisher.kill();
         let mut hoarder = Helper::start("hoard", &[&scratch.uri]);

@@ -18,17 +18,45 @@ fn seeds() -> u64 {
 fn bytes_of(seed: u64, attack: Attack) -> Vec<u8> {
     let mut random = Random(seed);
     if attack == Attack::Uri {
-        let words: Vec<&str> = csm::uri::OPTIONS.iter().map(|(name, ..)| *name).chain(WORDS.iter().copied()).collect();
-        return (0..1 + random.below(8)).flat_map(|_| words[random.index(words.len())].bytes().collect::<Vec<_>>()).collect();
+        let words: Vec<&str> =
+            csm::uri::OPTIONS.iter().map(|(name, ..)| *name).chain(WORDS.iter().copied()).collect();
+        return (0..1 + random.below(8))
+            .flat_map(|_| words[random.index(words.len())].bytes().collect::<Vec<_>>())
+            .collect();
     }
     let len = 16 * (1 + random.below(4));
-    (0..len).map(|_| random.next().to_le_bytes()[0]).collect()
+    (0..len).map(|_| random.number().to_le_bytes()[0]).collect()
 }
 
 /// What URIs are made of, besides the names of options.
 const WORDS: &[&str] = &[
-    "shm:", "x", "=", "&", "?", "=", "&", "%", "%41", "%00", "%FF", "=0", "=1", "=yes", "=2M", "=6M", "=auto", "=0x40", "=ro",
-    "=18446744073709551616", "=99999999T", "=-1", "=0777", "=1ms", "/", ".", "\u{7f}",
+    "shm:",
+    "x",
+    "=",
+    "&",
+    "?",
+    "=",
+    "&",
+    "%",
+    "%41",
+    "%00",
+    "%FF",
+    "=0",
+    "=1",
+    "=yes",
+    "=2M",
+    "=6M",
+    "=auto",
+    "=0x40",
+    "=ro",
+    "=18446744073709551616",
+    "=99999999T",
+    "=-1",
+    "=0777",
+    "=1ms",
+    "/",
+    ".",
+    "\u{7f}",
 ];
 
 /// Tries the seeds from argument 3 to argument 4 on the region and file of arguments 0 and 1, with the attack of

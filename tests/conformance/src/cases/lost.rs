@@ -10,7 +10,8 @@ use crate::{Fixture, Outcome, Scratch};
 
 /// Opens region 0 and a table, and reads it before and after the memory is gone; survives if argument 1 says so.
 pub(super) fn role(inside: &mut Inside) {
-    let context = if inside.arg(1) == "survive" { Scratch::surviving() } else { Context::new().expect("context") };
+    let context =
+        if inside.arg(1) == "survive" { Scratch::surviving() } else { Context::new().expect("context") };
     let region = context.open(inside.arg(0)).expect("open");
     let table = open(&region, "t").expect("open table");
     let batches = table.record_batches().expect("batches");
@@ -39,7 +40,7 @@ pub(super) fn role(inside: &mut Inside) {
     inside.say("survived");
 }
 
-fn lose<'a>(scratch: &'a Scratch<'_>, how: &str) -> Result<Helper, crate::Skipped> {
+fn lose(scratch: &Scratch<'_>, how: &str) -> Result<Helper, crate::Skipped> {
     let region = scratch.create(&small(2));
     publish_stamp(&region, "t", 5000, 7).expect("publish");
     drop(region);

@@ -19,7 +19,8 @@ const CHECKED: &[(&str, &str, &str)] = &[
 ];
 
 pub(super) fn checked(fixture: &dyn Fixture) -> Outcome {
-    let listed: Vec<_> = OPTIONS.iter().filter(|(_, sort, ..)| *sort == Sort::Checked).map(|(name, ..)| *name).collect();
+    let listed: Vec<_> =
+        OPTIONS.iter().filter(|(_, sort, ..)| *sort == Sort::Checked).map(|(name, ..)| *name).collect();
     let known: Vec<_> = CHECKED.iter().map(|(name, ..)| *name).collect();
     assert_eq!(listed, known, "every checked option is tested here");
 
@@ -29,7 +30,11 @@ pub(super) fn checked(fixture: &dyn Fixture) -> Outcome {
     let check = |when: &str| {
         drop(scratch.open(&all));
         for (name, value, other) in CHECKED {
-            drop(scratch.try_open(&format!("{name}={value}")).unwrap_or_else(|e| panic!("{when}, {name}: {e}")));
+            drop(
+                scratch
+                    .try_open(&format!("{name}={value}"))
+                    .unwrap_or_else(|e| panic!("{when}, {name}: {e}")),
+            );
             let e = scratch.try_open(&format!("{name}={other}")).expect_err(name);
             assert_eq!(e.kind(), ErrorKind::OptionMismatch, "{when}: {e}");
             assert!(e.message().contains(name) && e.message().contains(&scratch.uri), "{e}");

@@ -76,7 +76,8 @@ pub(super) fn squatted(fixture: &dyn Fixture) -> Outcome {
 pub(super) fn trusted(fixture: &dyn Fixture) -> Outcome {
     need_root()?;
     let scratch = Scratch::new(fixture);
-    let mut theirs = Helper::start("as-user", &[&scratch.to_create(&format!("{}&mode=0666", small(2))), "create"]);
+    let mut theirs =
+        Helper::start("as-user", &[&scratch.to_create(&format!("{}&mode=0666", small(2))), "create"]);
     theirs.await_line("12");
     let e = scratch.try_open("").expect_err("another user's");
     assert!(e.kind() == ErrorKind::NotYours && e.message().contains("owner=65534"), "{e}");

@@ -7,7 +7,10 @@ use csm::{Context, Region};
 
 use crate::fixture::small;
 use crate::process::{Helper, Inside};
-use crate::table::{addresses as places, assert_empty, assert_sound, open, publish, publish_stamp, read_stamp, stamp_of, stamped};
+use crate::table::{
+    addresses as places, assert_empty, assert_sound, open, publish, publish_stamp, read_stamp, stamp_of,
+    stamped,
+};
 use crate::{Fixture, Outcome, Scratch};
 
 /// Opens the table of argument 1 in region 0; says its stamp and the addresses of its buffers.
@@ -60,7 +63,8 @@ pub(super) fn copied(fixture: &dyn Fixture) -> Outcome {
     let scratch = Scratch::new(fixture);
     let region = scratch.create(&small(4));
     let outside = stamped(1000, 5);
-    let bytes: u64 = outside.columns().iter().flat_map(|c| c.to_data().buffers().to_vec()).map(|b| b.len() as u64).sum();
+    let bytes: u64 =
+        outside.columns().iter().flat_map(|c| c.to_data().buffers().to_vec()).map(|b| b.len() as u64).sum();
     let published = publish(&region, "outside", std::slice::from_ref(&outside), false).expect("publish");
     assert_eq!((published.bytes_copied, published.bytes_in_place), (bytes, 0));
     // Half of the columns in the region: the other half is copied.
@@ -93,7 +97,10 @@ pub(super) fn shared(fixture: &dyn Fixture) -> Outcome {
     let column = ints(&region, 0..10_000);
     let sum: i64 = column.values().iter().sum();
     let slice = column.slice(5000, 100);
-    let one = RecordBatch::try_from_iter([("a", Arc::new(column.clone()) as _), ("b", Arc::new(column.clone()) as _)]);
+    let one = RecordBatch::try_from_iter([
+        ("a", Arc::new(column.clone()) as _),
+        ("b", Arc::new(column.clone()) as _),
+    ]);
     let one = one.expect("a batch");
     let two = RecordBatch::try_from_iter([("c", Arc::new(slice) as _)]).expect("a batch");
     for (name, batch) in [("one", &one), ("uno", &one), ("two", &two)] {

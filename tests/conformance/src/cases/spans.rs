@@ -83,7 +83,8 @@ pub(super) fn one_closed(fixture: &dyn Fixture) -> Outcome {
 /// does not read, but verifies both until told to stop.
 pub(super) fn verify_role(inside: &mut Inside) {
     let context = Context::new().expect("context");
-    let (home, other) = (context.open(inside.arg(0)).expect("open"), context.open(inside.arg(1)).expect("open"));
+    let (home, other) =
+        (context.open(inside.arg(0)).expect("open"), context.open(inside.arg(1)).expect("open"));
     if inside.has(2) {
         inside.say("ready");
         let stop = inside.told();

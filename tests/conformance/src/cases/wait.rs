@@ -20,7 +20,11 @@ pub(super) fn role(inside: &mut Inside) {
 pub(super) fn arrives(fixture: &dyn Fixture) -> Outcome {
     let scratch = Scratch::new(fixture);
     let region = scratch.create(&small(2));
-    let uris = if fixture.nodes() < 2 { vec![scratch.uri.clone()] } else { vec![scratch.uri.clone(), scratch.with("node=1")] };
+    let uris = if fixture.nodes() < 2 {
+        vec![scratch.uri.clone()]
+    } else {
+        vec![scratch.uri.clone(), scratch.with("node=1")]
+    };
     let mut waiting: Vec<Helper> = uris.iter().map(|uri| Helper::start("wait", &[uri, "late"])).collect();
     for helper in &mut waiting {
         helper.await_line("waiting");
