@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the tests share: checks that say what they saw, a region that goes away with the test, and a
-// way to run a part of the test in a process of its own (never in a bare fork: a forked child may not
-// use its parent's regions).
+// What the tests share: checks that say what they saw, a region that goes away with the test however it
+// ends, and a way to run a part of the test in a process of its own (never in a bare fork: a forked child
+// may not use its parent's regions). A test is one file, and defines Test() in place of main().
 #pragma once
 
 #include <csm/arrow.hpp>
@@ -36,9 +36,11 @@
 
 namespace test {
 
+struct Failed {};
+
 [[noreturn]] inline void Fail(const char* file, int line, const std::string& what) {
   std::cerr << file << ':' << line << ": " << what << std::endl;
-  std::_Exit(1);
+  throw Failed();
 }
 
 [[noreturn]] inline void Skip(const std::string& why) {
@@ -62,7 +64,7 @@ arrow::Status StatusOf(const arrow::Result<T>& result) {
   return result.status();
 }
 
-// Runs this program again with `arguments`, and fails unless that ends with 0.
+// Runs this program again with `arguments`, beside this process.
 inline pid_t Start(std::vector<std::string> arguments) {
   arguments.insert(arguments.begin(), "/proc/self/exe");
   std::vector<char*> argv;
@@ -74,6 +76,7 @@ inline pid_t Start(std::vector<std::string> arguments) {
   return pid;
 }
 
+// Waits for its end, and fails unless that is 0.
 inline void Join(pid_t pid) {
   int status = 0;
   if (waitpid(pid, &status, 0) != pid) Fail(__FILE__, __LINE__, "waitpid");
@@ -95,7 +98,12 @@ class ScratchRegion {
     if (region.status().IsOutOfMemory()) Skip(region.status().message());
     CHECK_OK(region.status());
   }
-  ~ScratchRegion() { CHECK_OK(csm::Region::Destroy(name_)); }
+  ~ScratchRegion() {
+    const auto status = csm::Region::Destroy(name_);
+    if (status.ok()) return;
+    std::cerr << "a test's region is left: " << status.ToString() << std::endl;
+    std::_Exit(1);
+  }
   ScratchRegion(const ScratchRegion&) = delete;
   ScratchRegion& operator=(const ScratchRegion&) = delete;
 
@@ -162,3 +170,14 @@ inline size_t CountInPlace(const arrow::Table& table, const Addresses& original)
 }
 
 }  // namespace test
+
+// The test, or with arguments the part of it that another process runs. 0 if all is well.
+int Test(const std::vector<std::string>& arguments);
+
+int main(int argc, char** argv) {
+  try {
+    return Test({argv + 1, argv + argc});
+  } catch (const test::Failed&) {
+    return 1;
+  }
+}

@@ -204,8 +204,8 @@ int Child(const std::string& uri) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  if (argc == 2) return Child(argv[1]);
+int Test(const std::vector<std::string>& arguments) {
+  if (!arguments.empty()) return Child(arguments[0]);
   test::ScratchRegion scratch("size=128M");
   test::Run({scratch.uri()});
 

@@ -91,8 +91,8 @@ int Compute(const std::string& uri) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  if (argc == 3) return argv[1] == std::string("publish") ? Publish(argv[2]) : Compute(argv[2]);
+int Test(const std::vector<std::string>& arguments) {
+  if (!arguments.empty()) return arguments[0] == "publish" ? Publish(arguments[1]) : Compute(arguments[1]);
   test::ScratchRegion scratch("size=256M");
   test::Run({"publish", scratch.uri()});
   test::Run({"compute", scratch.uri()});

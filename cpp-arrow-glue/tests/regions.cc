@@ -103,8 +103,8 @@ void Statuses() {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  if (argc == 3) return argv[1] == std::string("fork") ? Fork(argv[2]) : ReadOnlyPool(argv[2]);
+int Test(const std::vector<std::string>& arguments) {
+  if (!arguments.empty()) return arguments[0] == "fork" ? Fork(arguments[1]) : ReadOnlyPool(arguments[1]);
   test::ScratchRegion scratch("size=32M&max=128M");
   Uris(scratch.uri());
   Handles(scratch.uri());

@@ -285,8 +285,8 @@ int Reader(const std::string& uri) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  if (argc == 3) return argv[1] == std::string("write") ? Writer(argv[2]) : Reader(argv[2]);
+int Test(const std::vector<std::string>& arguments) {
+  if (!arguments.empty()) return arguments[0] == "write" ? Writer(arguments[1]) : Reader(arguments[1]);
   test::ScratchRegion scratch("size=256M");
   test::Run({"write", scratch.uri()});
 

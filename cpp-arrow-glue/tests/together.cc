@@ -80,8 +80,8 @@ int Work(const std::string& uri, int process) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  if (argc == 3) return Work(argv[1], std::stoi(argv[2]));
+int Test(const std::vector<std::string>& arguments) {
+  if (!arguments.empty()) return Work(arguments[0], std::stoi(arguments[1]));
   test::ScratchRegion scratch("size=64M");
   std::vector<pid_t> children;
   for (int i = 0; i < kProcesses; ++i) children.push_back(test::Start({scratch.uri(), std::to_string(i)}));

@@ -86,13 +86,13 @@ int Seal(const std::string& uri, const std::string& /*other*/) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  const std::string mode = argc > 1 ? argv[1] : "";
-  if (mode == "write") return Write(argv[2], argv[3]);
-  if (mode == "read") return Read(argv[2], argv[3]);
-  if (mode == "seal") return Seal(argv[2], argv[3]);
+int Test(const std::vector<std::string>& arguments) {
+  const std::string mode = arguments.empty() ? "" : arguments[0];
+  if (mode == "write") return Write(arguments[1], arguments[2]);
+  if (mode == "read") return Read(arguments[1], arguments[2]);
+  if (mode == "seal") return Seal(arguments[1], arguments[2]);
 
-  test::ScratchRegion home("size=16M"), other("size=16M");
+  test::ScratchRegion home("size=16M&slot=1"), other("size=16M&slot=2");
   test::Run({"write", home.uri(), other.uri()});
   test::Run({"read", home.uri(), other.uri()});
   test::Run({"seal", home.uri(), other.uri()});

@@ -123,9 +123,9 @@ int Open(const std::string& uri, const std::string& addresses_path) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int Test(const std::vector<std::string>& arguments) {
   test::Tagged::Register();
-  if (argc == 4) return argv[1] == std::string("publish") ? Publish(argv[2], argv[3]) : Open(argv[2], argv[3]);
+  if (!arguments.empty()) return arguments[0] == "publish" ? Publish(arguments[1], arguments[2]) : Open(arguments[1], arguments[2]);
 
   test::ScratchRegion scratch("size=64M");
   const test::ScratchFile addresses;

@@ -7,7 +7,7 @@ seconds=${1:-60}
 targets=${*:-uri superblock descriptor catalog}
 
 cargo +nightly --version >/dev/null 2>&1 ||
-    skip "fuzzing" "rustup toolchain install nightly"
+    refused "fuzzing" "rustup toolchain install nightly"
 cargo fuzz --version >/dev/null 2>&1 || cargo install -q --locked cargo-fuzz ||
     skip "fuzzing" "cargo install cargo-fuzz"
 

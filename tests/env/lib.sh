@@ -18,6 +18,13 @@ skip() {
     exit 77
 }
 
+# refused WHAT HOW_TO_ENABLE: as skip, for Rust toolchains and components, which are not always to be had:
+# listed, but no failure where nothing may be skipped.
+refused() {
+    echo "SKIPPED, NO TOOLCHAIN: $1. To enable: $2" | tee -a "$TARGET/refused"
+    exit 77
+}
+
 # fetched NAME: the path of something that fetch.py provides, or the stage is skipped.
 fetched() {
     python3 tests/env/fetch.py "$1" 2>"$TARGET/fetch.log" && return

@@ -5,6 +5,7 @@
 here=tests/env
 mkdir -p "$TARGET"
 : >"$TARGET/skipped"
+: >"$TARGET/refused"
 only=" $* " summary='' passed=0 failed=0
 
 stage() {
@@ -39,7 +40,7 @@ stage miri $here/miri.sh
 
 [ -n "$summary" ] || fail "no such stage:$only"
 printf '\n== summary\n%s' "$summary"
-cat "$TARGET/skipped"
+cat "$TARGET/skipped" "$TARGET/refused"
 skipped=$(wc -l <"$TARGET/skipped")
 if [ -n "${CSM_NO_SKIP:-}" ] && [ "$skipped" -gt 0 ]; then
     echo "CSM_NO_SKIP is set: what was skipped counts as failed"
