@@ -10,6 +10,8 @@
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <algorithm>
+#include <csignal>
 #include <cstdlib>
 #include <iostream>
 #include <memory>
@@ -64,6 +66,9 @@ arrow::Status StatusOf(const arrow::Result<T>& result) {
   return result.status();
 }
 
+// Other processes of this test that were not waited for.
+inline std::vector<pid_t> running;
+
 // Runs this program again with `arguments`, beside this process.
 inline pid_t Start(std::vector<std::string> arguments) {
   arguments.insert(arguments.begin(), "/proc/self/exe");
@@ -73,11 +78,13 @@ inline pid_t Start(std::vector<std::string> arguments) {
   pid_t pid = 0;
   const int error = posix_spawn(&pid, argv[0], nullptr, nullptr, argv.data(), environ);
   if (error != 0) Fail(__FILE__, __LINE__, "posix_spawn: error " + std::to_string(error));
+  running.push_back(pid);
   return pid;
 }
 
 // Waits for its end, and fails unless that is 0.
 inline void Join(pid_t pid) {
+  running.erase(std::remove(running.begin(), running.end(), pid), running.end());
   int status = 0;
   if (waitpid(pid, &status, 0) != pid) Fail(__FILE__, __LINE__, "waitpid");
   if (!WIFEXITED(status)) Fail(__FILE__, __LINE__, "the other process died of signal " + std::to_string(WTERMSIG(status)));
@@ -99,6 +106,11 @@ class ScratchRegion {
     CHECK_OK(region.status());
   }
   ~ScratchRegion() {
+    for (const pid_t pid : running) {  // the test has failed
+      kill(pid, SIGKILL);
+      waitpid(pid, nullptr, 0);
+    }
+    running.clear();
     const auto status = csm::Region::Destroy(name_);
     if (status.ok()) return;
     std::cerr << "a test's region is left: " << status.ToString() << std::endl;

@@ -119,6 +119,17 @@ fn files() {
             scratch.file("misfit.csv", format!("a,b\n{}what?,x\n", "1,x\n".repeat(20_000))),
             "line 20002, column \"a\": 'what?' is not Int64",
         ),
+        (
+            scratch.file("date.csv", format!("day\n{}2013-01-01T10:00:00\n", "2013-01-01\n".repeat(20_000))),
+            "line 20002, column \"day\": '2013-01-01T10:00:00' is not Date32",
+        ),
+        (
+            scratch.file(
+                "second.csv",
+                format!("{}2013-01-01 10:00:00.5\n", "2013-01-01 10:00:00\n".repeat(70_000)),
+            ),
+            "line 70001, column \"2013-01-01 10:00:00\": '2013-01-01 10:00:00.5' is not Timestamp(s)",
+        ),
         (scratch.file("large.csv", "a\n".to_owned() + &"some text or other\n".repeat(900_000)), "no room"),
     ];
     for (path, part) in &cases {
@@ -133,6 +144,7 @@ fn files() {
     // The ways out that the errors name.
     ok(&["put", uri, "p", &scratch.path("p.csv"), "--format", "parquet"]);
     ok(&["put", uri, "m", &scratch.path("misfit.csv"), "--infer-rows", "0"]);
+    ok(&["put", uri, "times", &scratch.path("date.csv"), "--infer-rows", "0"]);
     ok(&["put", uri, "nulls", &scratch.path("misfit.csv"), "--null", "what?"]);
     scratch.verify();
 }

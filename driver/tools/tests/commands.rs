@@ -70,6 +70,21 @@ fn a_table_comes_out_as_it_went_in() {
 }
 
 #[test]
+fn times_are_read_to_the_last_digit() {
+    let scratch = Scratch::with_region("times", "size=16M");
+    let csv = "s,ms,ns,zone\n\
+               2013-01-01 10:00:00,2013-01-01T10:00:00.123,2013-01-01T10:00:00.123456789,2013-01-01T10:00:00+02:00\n\
+               NA,,,\n\
+               2013-01-02,2013-01-01T10:00:00.1,2013-01-01T10:00:00,2013-01-01T10:00:00Z\n";
+    scratch.put("t", &scratch.file("t.csv", csv));
+    let read = "s,ms,ns,zone\n\
+                2013-01-01T10:00:00,2013-01-01T10:00:00.123,2013-01-01T10:00:00.123456789,2013-01-01T08:00:00\n\
+                ,,,\n\
+                2013-01-02T00:00:00,2013-01-01T10:00:00.100,2013-01-01T10:00:00,2013-01-01T10:00:00\n";
+    assert_eq!(scratch.cat("t", "csv"), read);
+}
+
+#[test]
 fn cat_writes_as_many_rows_as_asked() {
     let scratch = Scratch::with_region("limit", "size=16M");
     let csv: String = std::iter::once("n\n".to_owned()).chain((0..100).map(|n| format!("{n}\n"))).collect();

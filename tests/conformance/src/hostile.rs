@@ -291,11 +291,12 @@ fn change(region: &Region) {
 
 /// One input of a fuzz target. The victim is a region named after the process; who runs the fuzzer removes it.
 pub fn fuzz(bytes: &[u8], attack: Attack) {
-    static VICTIM: OnceLock<Victim> = OnceLock::new();
-    let victim = VICTIM.get_or_init(|| {
-        let scratch = std::mem::ManuallyDrop::new(Scratch::new(&Shm));
+    static VICTIM: OnceLock<(Scratch<'static>, Victim)> = OnceLock::new();
+    let (_, victim) = VICTIM.get_or_init(|| {
+        let scratch = Scratch::new(&Shm);
         furnish(&scratch);
-        Victim::adopt(&scratch.uri, &Shm.file(&scratch.uri).expect("a file"))
+        let victim = Victim::adopt(&scratch.uri, &Shm.file(&scratch.uri).expect("a file"));
+        (scratch, victim)
     });
     victim.suffer(bytes, attack);
 }

@@ -108,12 +108,14 @@ pub(super) fn reseal_role(inside: &mut Inside) {
         assert!(published.bytes_sealed > 600_000, "{published:?}");
         assert_eq!(read_stamp(&region, "t"), stamp);
         region.remove("t").expect("remove");
-        for size in [64, 5000, 100_000, 3 << 20] {
+        for (size, grown) in [(64, 128), (5000, 5100), (100_000, 106_000), (150_000, 3 << 20)] {
             let ptr = region.alloc(size, 64).expect("alloc");
-            // SAFETY: just allocated.
+            // SAFETY: just allocated, and grown.
             unsafe {
                 ptr.as_ptr().write_bytes(0x77, usize::try_from(size).expect("size"));
-                region.free(ptr, Some(size)).expect("free");
+                let ptr = region.realloc(ptr, size, grown, 64).expect("grow");
+                ptr.as_ptr().write_bytes(0x78, usize::try_from(grown).expect("size"));
+                region.free(ptr, Some(grown)).expect("free");
             }
         }
     }

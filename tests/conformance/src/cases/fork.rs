@@ -61,10 +61,8 @@ pub(super) fn handles_role(inside: &mut Inside) {
             assert_forked(&region);
             assert_eq!(table.check().expect_err("the parent's").kind(), ErrorKind::Forked);
             // SAFETY: must be refused.
-            assert_eq!(
-                unsafe { region.free(ptr, None) }.expect_err("the parent's").kind(),
-                ErrorKind::Forked
-            );
+            let freed = unsafe { region.free(ptr, None) };
+            assert_eq!(freed.expect_err("the parent's").kind(), ErrorKind::Forked);
             assert!(vec.push(1).is_err());
             assert_eq!(stamp_of(&batches), Ok(1), "what was read before stays readable");
             if opens_anew {
