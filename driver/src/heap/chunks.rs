@@ -36,6 +36,8 @@ pub(super) enum Note {
     Orphans = 4,
     /// A count ran full: references of some extents are known only after a recount.
     Saturated = 5,
+    /// How many references of counts that ran full may be dropped before one of them must be known again.
+    Credit = 6,
 }
 
 /// The notes of a region's heap.

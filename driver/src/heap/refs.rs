@@ -36,6 +36,10 @@ impl Chunks<'_> {
             // The first descriptor: who has an unpublished extent is the process that allocated it.
             let held = if old == 0 { HELD } else { old & HELD };
             let count = (old & COUNT).saturating_add(1).min(COUNT);
+            if count == COUNT && old & COUNT < COUNT {
+                // It just ran full: one reference less, and it must be counted again.
+                self.note(Note::Credit).store(0);
+            }
             refs.store(held | count);
         }
         Ok(())
@@ -51,7 +55,10 @@ impl Chunks<'_> {
             let old = refs.load();
             match old & COUNT {
                 0 => return Err(self.view.corrupt(found.chunk, "a reference is dropped that nobody had")),
-                COUNT => self.note(Note::Saturated).store(1),
+                COUNT => match self.note(Note::Credit).load() {
+                    0 => self.note(Note::Saturated).store(1),
+                    credit => self.note(Note::Credit).store(credit - 1),
+                },
                 count => {
                     refs.store(old - 1);
                     if count == 1 && old & HELD == 0 {
@@ -89,6 +96,8 @@ impl Chunks<'_> {
             *counts.entry(off).or_default() += 1;
         }
         let (mut owned, mut swept) = (0, 0);
+        let full = counts.values().filter_map(|count| count.checked_sub(u64::from(COUNT)));
+        self.note(Note::Credit).store(full.min().unwrap_or(0));
         for run in self.view.runs() {
             let (chunk, head) = run?;
             for extent in self.view.extents(chunk, head) {

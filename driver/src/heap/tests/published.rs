@@ -206,3 +206,27 @@ fn spans_of_the_living_are_not_adopted() {
     assert!(theirs.iter().all(|off| !mine.contains(off)));
     region.assert_sound();
 }
+
+#[test]
+fn many_references_need_few_recounts() {
+    const TABLES: usize = 1000;
+    let region = Region::new(16, 16);
+    let heap = region.heap(0);
+    let off = heap.alloc(64, 64).expect("alloc");
+    for _ in 0..TABLES {
+        heap.retain(&[off]).expect("retain");
+    }
+    heap.free(off, None).expect("free");
+    let mut recounts = 0;
+    for left in (0..TABLES).rev() {
+        heap.release(&[off]).expect("release");
+        if heap.wants_recount() {
+            heap.recount(std::iter::repeat_n(off, left)).expect("recount");
+            recounts += 1;
+        }
+    }
+    // One to learn the number, one when it can be counted again.
+    assert_eq!(recounts, 2);
+    assert_eq!(region.stats().live_bytes, 0);
+    region.assert_sound();
+}
