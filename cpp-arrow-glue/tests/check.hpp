@@ -87,7 +87,9 @@ inline void Join(pid_t pid) {
   running.erase(std::remove(running.begin(), running.end(), pid), running.end());
   int status = 0;
   if (waitpid(pid, &status, 0) != pid) Fail(__FILE__, __LINE__, "waitpid");
-  if (!WIFEXITED(status)) Fail(__FILE__, __LINE__, "the other process died of signal " + std::to_string(WTERMSIG(status)));
+  if (!WIFEXITED(status)) {
+    Fail(__FILE__, __LINE__, "the other process died of signal " + std::to_string(WTERMSIG(status)));
+  }
   if (WEXITSTATUS(status) != 0) {
     Fail(__FILE__, __LINE__, "the other process ended with " + std::to_string(WEXITSTATUS(status)));
   }
@@ -151,7 +153,8 @@ using Addresses = std::vector<uintptr_t>;
 
 inline void AddAddresses(const arrow::ArrayData& data, Addresses* addresses) {
   for (const auto& buffer : data.buffers) {
-    addresses->push_back(buffer != nullptr && buffer->size() > 0 && data.length > 0 ? reinterpret_cast<uintptr_t>(buffer->data()) : 0);
+    const bool has_bytes = buffer != nullptr && buffer->size() > 0 && data.length > 0;
+    addresses->push_back(has_bytes ? reinterpret_cast<uintptr_t>(buffer->data()) : 0);
   }
   for (const auto& child : data.child_data) AddAddresses(*child, addresses);
   if (data.dictionary != nullptr) AddAddresses(*data.dictionary, addresses);

@@ -66,14 +66,19 @@ class RandomArrays {
     auto other = Leaf();
     FieldVector fields = {field("a", child), field("b", other)};
     DataTypeVector types = {
-        list(child), large_list(child), fixed_size_list(child, 3), fixed_size_list(child, 0), struct_(fields), struct_({}),
-        map(utf8(), child), sparse_union(fields, {5, 0}), dense_union(fields, {1, 127}),
-        dictionary(Draw(1) == 0 ? int8() : uint32(), child), std::make_shared<Tagged>(child)};
+        list(child), large_list(child), fixed_size_list(child, 3), fixed_size_list(child, 0), struct_(fields),
+        struct_({}), map(utf8(), child), sparse_union(fields, {5, 0}), dense_union(fields, {1, 127}),
+        dictionary(Draw(1) == 0 ? int8() : uint32(), child)};
+    // Arrow has wrong exports of extension types: over views before 21 (refused by Publish), over runs before 26.
+    const std::string storage = child->ToString();
+    const bool views = storage == "string_view" || storage == "binary_view";
+    const bool runs = storage.rfind("run_end_encoded", 0) == 0;
+    if (!(views && ARROW_VERSION_MAJOR < 21) && !(runs && ARROW_VERSION_MAJOR < 26)) {
+      types.push_back(std::make_shared<Tagged>(child));
+    }
 #if ARROW_VERSION_MAJOR >= 15
     types.push_back(list_view(child));
     types.push_back(large_list_view(child));
-#endif
-#if ARROW_VERSION_MAJOR >= 13
     // Runs of runs are not allowed.
     if (child->id() != Type::RUN_END_ENCODED) types.push_back(run_end_encoded(Draw(1) == 0 ? int16() : int64(), child));
 #endif
@@ -128,8 +133,6 @@ class RandomArrays {
 #if ARROW_VERSION_MAJOR >= 15
       case arrow::Type::LIST_VIEW: return MakeListView<int32_t>(type, length);
       case arrow::Type::LARGE_LIST_VIEW: return MakeListView<int64_t>(type, length);
-#endif
-#if ARROW_VERSION_MAJOR >= 13
       case arrow::Type::RUN_END_ENCODED: return MakeRuns(type, length);
 #endif
       default: return MakeLeaf(type, length);
@@ -230,7 +233,7 @@ class RandomArrays {
     return arrow::MakeArray(data);
   }
 
-#if ARROW_VERSION_MAJOR >= 13
+#if ARROW_VERSION_MAJOR >= 15
   template <class End>
   Array RunEnds(int64_t length, int64_t* runs) {
     std::vector<End> ends;

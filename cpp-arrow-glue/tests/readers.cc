@@ -21,8 +21,9 @@ constexpr int64_t kRows = 200'000;
 std::string Csv() {
   std::string csv = "id,price,name,day,flag\n";
   for (int64_t row = 0; row < kRows; ++row) {
-    csv += std::to_string(row) + "," + (row % 11 == 0 ? "" : std::to_string(row % 1000) + ".5") + ",name " +
-           std::to_string(row % 5000) + ",2013-0" + std::to_string(1 + row % 9) + "-01," + (row % 2 ? "true\n" : "false\n");
+    csv += std::to_string(row) + "," + (row % 11 == 0 ? "" : std::to_string(row % 1000) + ".5");
+    csv += ",name " + std::to_string(row % 5000) + ",2013-0" + std::to_string(1 + row % 9) + "-01,";
+    csv += row % 2 == 0 ? "false\n" : "true\n";
   }
   return csv;
 }
@@ -30,9 +31,9 @@ std::string Csv() {
 std::shared_ptr<arrow::Table> ReadCsv(const std::string& csv, arrow::MemoryPool* pool) {
   auto read = arrow::csv::ReadOptions::Defaults();
   read.block_size = 1 << 16;  // many blocks, so that the threads have some each
-  auto reader = UNWRAP(arrow::csv::TableReader::Make(arrow::io::IOContext(pool),
-                                                     std::make_shared<arrow::io::BufferReader>(arrow::Buffer::FromString(csv)),
-                                                     read, arrow::csv::ParseOptions::Defaults(),
+  auto input = std::make_shared<arrow::io::BufferReader>(arrow::Buffer::FromString(csv));
+  auto reader = UNWRAP(arrow::csv::TableReader::Make(arrow::io::IOContext(pool), input, read,
+                                                     arrow::csv::ParseOptions::Defaults(),
                                                      arrow::csv::ConvertOptions::Defaults()));
   return UNWRAP(reader->Read());
 }
@@ -46,16 +47,13 @@ int Publish(const std::string& uri) {
   CHECK(table->column(0)->num_chunks() > 10);
   CHECK_EQ(UNWRAP(region->Publish("csv", table)).bytes_copied, 0u);
 
-  // Through IPC, read into the pool. Buffers there are parts of one allocation a message.
-  auto sink = UNWRAP(arrow::io::BufferOutputStream::Create());
+  // Through IPC: the buffers are parts of the stream, which lies in the region.
+  auto sink = UNWRAP(arrow::io::BufferOutputStream::Create(1 << 20, region->memory_pool()));
   auto writer = UNWRAP(arrow::ipc::MakeStreamWriter(sink, table->schema()));
   CHECK_OK(writer->WriteTable(*table));
   CHECK_OK(writer->Close());
-  auto options = arrow::ipc::IpcReadOptions::Defaults();
-  options.memory_pool = region->memory_pool();
-  auto stream = UNWRAP(sink->Finish());
-  auto reader = UNWRAP(arrow::ipc::RecordBatchStreamReader::Open(
-      std::make_shared<arrow::io::BufferReader>(UNWRAP(arrow::Buffer::Copy(stream, arrow::CPUDevice::memory_manager(region->memory_pool())))), options));
+  auto input = std::make_shared<arrow::io::BufferReader>(UNWRAP(sink->Finish()));
+  auto reader = UNWRAP(arrow::ipc::RecordBatchStreamReader::Open(input));
   const auto report = UNWRAP(region->Publish("ipc", reader));
   CHECK_EQ(report.rows, static_cast<uint64_t>(kRows));
   CHECK_EQ(report.bytes_copied, 0u);

@@ -37,7 +37,8 @@ void RoundTrip(csm::Region* region, const std::string& name, const std::shared_p
   const auto opened = UNWRAP(region->OpenTable(name));
   CHECK(opened->Equals(*table, true));
   CHECK_OK(opened->ValidateFull());
-  if (table->num_rows() > 0 && table->num_columns() > 0) CHECK(test::CountInPlace(*opened, test::AddressesOf(*table)) > 0);
+  const auto in_place = test::CountInPlace(*opened, test::AddressesOf(*table));
+  CHECK(in_place > 0 || table->num_rows() == 0);
 }
 
 void ManyChunks(csm::Region* region) {
@@ -87,7 +88,8 @@ void SlicesAndSharing(csm::Region* region) {
   arrow::ArrayVector chunks;
   for (int chunk = 0; chunk < 3; ++chunk) {
     arrow::StringDictionary32Builder words(pool);
-    for (int i = 0; i < 100; ++i) CHECK_OK(words.Append("chunk " + std::to_string(chunk) + ", " + std::to_string(i % 7)));
+    const std::string prefix = "chunk " + std::to_string(chunk) + ", ";
+    for (int i = 0; i < 100; ++i) CHECK_OK(words.Append(prefix + std::to_string(i % 7)));
     chunks.push_back(UNWRAP(words.Finish()));
   }
   RoundTrip(region, "dictionary", arrow::Table::Make(arrow::schema({arrow::field("d", chunks[0]->type())}),
@@ -109,14 +111,16 @@ void Foreign(csm::Region* region) {
 
   // Only what lies outside is copied.
   auto schema = arrow::schema({arrow::field("in", arrow::int64()), arrow::field("out", arrow::int64())});
-  report = UNWRAP(region->Publish("mixed", arrow::Table::Make(schema, {Numbers(pool, 0, 500), outside->Slice(0, 500)})));
+  const auto mixed = arrow::Table::Make(schema, {Numbers(pool, 0, 500), outside->Slice(0, 500)});
+  report = UNWRAP(region->Publish("mixed", mixed));
   CHECK_EQ(report.bytes_in_place, 4000u);
   CHECK(report.bytes_copied >= 4000 && report.bytes_copied <= 8000);
 
   // A part of somebody's memory that is not aligned as Arrow wants it, in the region or not.
   auto bytes = std::shared_ptr<arrow::Buffer>(UNWRAP(arrow::AllocateBuffer(8 * 100 + 1, pool)));
   std::fill(bytes->mutable_data(), bytes->mutable_data() + bytes->size(), uint8_t{1});
-  auto odd = arrow::MakeArray(arrow::ArrayData::Make(arrow::int64(), 100, {nullptr, arrow::SliceBuffer(bytes, 1, 800)}));
+  const auto misaligned = arrow::SliceBuffer(bytes, 1, 800);
+  auto odd = arrow::MakeArray(arrow::ArrayData::Make(arrow::int64(), 100, {nullptr, misaligned}));
   report = UNWRAP(region->Publish("odd", OneColumn(odd)));
   opened = UNWRAP(region->OpenTable("odd"));
   CHECK(opened->Equals(*OneColumn(odd)));
@@ -126,19 +130,22 @@ void Foreign(csm::Region* region) {
 void Empty(csm::Region* region) {
   auto schema = arrow::schema({arrow::field("n", arrow::int64()), arrow::field("w", arrow::utf8())},
                               arrow::KeyValueMetadata::Make({"k"}, {"v"}));
-  RoundTrip(region, "no chunks", UNWRAP(arrow::Table::FromRecordBatches(schema, std::vector<std::shared_ptr<arrow::RecordBatch>>{})));
+  const arrow::RecordBatchVector none;
+  RoundTrip(region, "no chunks", UNWRAP(arrow::Table::FromRecordBatches(schema, none)));
   RoundTrip(region, "no rows", UNWRAP(arrow::Table::MakeEmpty(schema)));
   CHECK_OK(region->Publish("empty batch", UNWRAP(arrow::RecordBatch::MakeEmpty(schema))).status());
   CHECK_EQ(UNWRAP(region->OpenTable("empty batch"))->num_rows(), 0);
-  RoundTrip(region, "no columns", arrow::Table::Make(arrow::schema(arrow::FieldVector{}), arrow::ChunkedArrayVector{}, 0));
-  auto bare = arrow::RecordBatch::Make(arrow::schema(arrow::FieldVector{}), 17, arrow::ArrayVector{});
+  const auto no_fields = arrow::schema(arrow::FieldVector{});
+  RoundTrip(region, "no columns", arrow::Table::Make(no_fields, arrow::ChunkedArrayVector{}, 0));
+  auto bare = arrow::RecordBatch::Make(no_fields, 17, arrow::ArrayVector{});
   CHECK_EQ(UNWRAP(region->Publish("rows without columns", bare)).rows, 17u);
   CHECK_EQ(UNWRAP(UNWRAP(region->OpenLease("rows without columns"))->Batch(0))->num_rows(), 17);
 }
 
 void Names(csm::Region* region) {
   const auto table = OneColumn(Numbers(region->memory_pool(), 0, 10));
-  for (const std::string& name : {std::string(" "), std::string("a/b?c=d&e%f\n"), std::string("\xe8\xa1\xa8"), std::string(255, 'n')}) {
+  const std::vector<std::string> names = {" ", "a/b?c=d&e%f\n", "\xe8\xa1\xa8", std::string(255, 'n')};
+  for (const std::string& name : names) {
     CHECK_OK(region->Publish(name, table).status());
     CHECK_OK(region->OpenTable(name).status());
     CHECK_FAILS(region->Publish(name, table), CSM_E_NAME_TAKEN, IsAlreadyExists);

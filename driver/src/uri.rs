@@ -50,7 +50,12 @@ pub const OPTIONS: &[(&str, Sort, &str, &str)] = &[
     ("max", Sort::Checked, "size", "bytes the region may grow to"),
     ("slot", Sort::Checked, "auto", "slot of address space, 0 to 20; auto takes the first free one"),
     ("base", Sort::Checked, "0x400000000000", "address of slot 0; a multiple of 1T"),
-    ("hugepages", Sort::Checked, "none", "none, thp (transparent) or 2M (reserved ones, hugetlbfs)"),
+    (
+        "hugepages",
+        Sort::Checked,
+        "thp",
+        "thp (transparent, where the kernel has them), none, or 2M (reserved ones, hugetlbfs)",
+    ),
     ("prefault", Sort::PerOpen, "no", "yes makes every page present at once, in parallel"),
     ("numa", Sort::Create, "any", "NUMA node whose memory is used"),
     ("mode", Sort::Create, "0600", "who may open the region, octal as for chmod"),

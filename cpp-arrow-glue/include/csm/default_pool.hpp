@@ -5,7 +5,8 @@
 // an environment variable. But Arrow calls that function as any program does, through its symbol, and
 // so a definition in the executable takes its place. This header holds that definition. Include it
 // in exactly one source file of an executable that links libarrow dynamically; csm/arrow.hpp does not.
-// In a plugin, or with a static Arrow, it cannot work: MakeDefault then says so and changes nothing.
+// In a plugin, or with an Arrow that was linked to call itself directly (the wheel of 24.0.0 was, those of
+// 10 to 21 and of 26 were not), it cannot work: MakeDefault then says so and changes nothing.
 //
 // Passing region->memory_pool() to builders, readers and ExecContexts needs none of this.
 #pragma once
@@ -84,8 +85,8 @@ inline arrow::Status MakeDefault(const std::shared_ptr<Region>& region) {
   const auto arrows = std::static_pointer_cast<arrow::CPUMemoryManager>(arrow::default_cpu_memory_manager());
   if (arrows->pool() != pool) {
     return arrow::Status::NotImplemented(
-        "Arrow does not call this program's arrow::default_memory_pool(): csm/default_pool.hpp must be included in a "
-        "source file of the executable itself, with libarrow linked dynamically; or pass region->memory_pool() along");
+        "Arrow does not call this program's arrow::default_memory_pool(): pass region->memory_pool() to what "
+        "allocates, or include csm/default_pool.hpp in a source file of the executable itself and link another Arrow");
   }
   pool->SetTarget(region != nullptr ? region->memory_pool() : nullptr);
   return arrow::Status::OK();

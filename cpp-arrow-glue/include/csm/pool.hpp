@@ -114,7 +114,8 @@ class RegionPool final : public PoolBase<RegionPool> {
  public:
   // The pool of the region that lies at `base`. Where there is none yet one is made of `handle`, which
   // `keeps_open` then keeps open for good.
-  static RegionPool* Get(const void* base, bool writable, csm_region_t* handle, const std::shared_ptr<void>& keeps_open) {
+  static RegionPool* Get(const void* base, bool writable, csm_region_t* handle,
+                         const std::shared_ptr<void>& keeps_open) {
     static std::mutex mutex;
     const std::lock_guard<std::mutex> lock(mutex);
     RegionPool* const first = all_.load(std::memory_order_relaxed);

@@ -3,9 +3,11 @@
 #pragma once
 
 #include <csm/region.hpp>
+#include <csm/version.hpp>
 
 #include <arrow/c/abi.h>
 #include <arrow/c/bridge.h>
+#include <arrow/extension_type.h>
 #include <arrow/type.h>
 
 namespace csm {
@@ -97,11 +99,40 @@ inline csm_publish_options_t ToC(const PublishOptions& options) {
   return c;
 }
 
+// Arrow before 21 exports an extension type over views without the sizes of its data buffers, in their
+// place the last buffer itself: the data would be lost, and nobody could tell.
+inline bool ExportLosesData([[maybe_unused]] const arrow::DataType& type) {
+#if ARROW_VERSION_MAJOR >= 15 && ARROW_VERSION_MAJOR < 21
+  if (type.id() == arrow::Type::EXTENSION) {
+    const auto& storage = *static_cast<const arrow::ExtensionType&>(type).storage_type();
+    const auto id = storage.id();
+    return id == arrow::Type::BINARY_VIEW || id == arrow::Type::STRING_VIEW || ExportLosesData(storage);
+  }
+  if (type.id() == arrow::Type::DICTIONARY) {
+    return ExportLosesData(*static_cast<const arrow::DictionaryType&>(type).value_type());
+  }
+  for (const auto& field : type.fields()) {
+    if (ExportLosesData(*field->type())) return true;
+  }
+#endif
+  return false;
+}
+
+inline arrow::Status CheckExport(const arrow::Schema& schema) {
+  for (const auto& field : schema.fields()) {
+    if (!ExportLosesData(*field->type())) continue;
+    return arrow::Status::NotImplemented("column \"", field->name(), "\": Arrow " ARROW_VERSION_STRING,
+                                         " cannot export an extension type over views; use Arrow 21, or cast it");
+  }
+  return arrow::Status::OK();
+}
+
 }  // namespace internal
 
 inline arrow::Result<PublishReport> Region::Publish(const std::string& name, const arrow::RecordBatch& batch,
                                                     const PublishOptions& options) {
   ARROW_RETURN_NOT_OK(internal::CheckNoNul(name, "name"));
+  ARROW_RETURN_NOT_OK(internal::CheckExport(*batch.schema()));
   const auto c_options = internal::ToC(options);
   ArrowSchema schema{};
   ArrowArray array{};
@@ -118,6 +149,7 @@ inline arrow::Result<PublishReport> Region::Publish(const std::string& name,
                                                     std::shared_ptr<arrow::RecordBatchReader> reader,
                                                     const PublishOptions& options) {
   ARROW_RETURN_NOT_OK(internal::CheckNoNul(name, "name"));
+  ARROW_RETURN_NOT_OK(internal::CheckExport(*reader->schema()));
   const auto c_options = internal::ToC(options);
   ArrowArrayStream stream{};
   ARROW_RETURN_NOT_OK(arrow::ExportRecordBatchReader(std::move(reader), &stream));

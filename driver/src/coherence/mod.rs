@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::arch::CacheOps;
+use crate::arch::{self, CacheOps};
 use crate::device::Device;
 
 /// Which side of the region this node is.
@@ -94,6 +94,14 @@ impl Coherence {
         }
         self.lines_invalidated.fetch_add(lines, Ordering::Relaxed);
         self.fence();
+    }
+
+    /// Asks for lines that will be loaded soon. Not where what comes early may be stale.
+    #[inline]
+    pub(crate) fn prefetch(&self, address: *const u8, len: u64) {
+        if !self.invalidate {
+            arch::prefetch(address, len);
+        }
     }
 
     /// Orders what came before, stores included, before every later load and store.

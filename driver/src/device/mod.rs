@@ -75,11 +75,12 @@ pub(crate) trait Device: Send + Sync {
     fn mode(&self) -> u32;
     /// Page size the window is mapped with, in bytes.
     fn page_bytes(&self) -> u64;
-    /// Lengthens the window, and puts memory behind `backed`.
+    /// Lengthens the window, and puts memory behind `backed`: huge pages where `huge` asks for them and the
+    /// kernel has them.
     ///
     /// # Errors
     /// `NoMemory` when there is not enough; `Unsupported` when the window is fixed.
-    fn extend(&self, len_bytes: u64, backed: &[Range<u64>]) -> Result<()>;
+    fn extend(&self, len_bytes: u64, backed: &[Range<u64>], huge: bool) -> Result<()>;
     /// Gives a window that was just created its name: before this nobody else can find it.
     ///
     /// # Errors

@@ -21,6 +21,7 @@ const SHM_DIR: &str = "/dev/shm";
 const FILE_PREFIX: &str = "csm.";
 const CONTROL_PREFIX: &str = "csm-members.";
 const HUGE_PAGE_BYTES: u64 = 2 * MIB;
+const NUMA_NODES: &str = "/sys/devices/system/node";
 const HUGE_POOL: &str = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages";
 
 pub(crate) struct Shm {
@@ -29,6 +30,8 @@ pub(crate) struct Shm {
     file: File,
     mode: u32,
     huge: bool,
+    /// The NUMA node whose memory a new region gets.
+    numa: Option<u64>,
 }
 
 impl Shm {
@@ -49,8 +52,28 @@ impl Shm {
                 }
             },
         };
+        let numa = match uri.get("numa") {
+            None | Some("any") => None,
+            Some(_) => uri.number("numa")?,
+        };
+        if numa.is_some_and(|node| !Path::new(&format!("{NUMA_NODES}/node{node}")).exists()) {
+            return Err(uri.invalid(
+                "numa",
+                format_args!("this machine has no such node, see {NUMA_NODES}; or use any"),
+            ));
+        }
+        let numa = match uri.get("numa") {
+            None | Some("any") => None,
+            Some(_) => uri.number("numa")?,
+        };
+        if numa.is_some_and(|node| !Path::new(&format!("{NUMA_NODES}/node{node}")).exists()) {
+            return Err(uri.invalid(
+                "numa",
+                format_args!("this machine has no such node, see {NUMA_NODES}; or use any"),
+            ));
+        }
         let file = file::create_unnamed(path.parent().unwrap_or(Path::new(SHM_DIR)))?;
-        Ok(Self { label: uri.label(), path, file, mode, huge })
+        Ok(Self { label: uri.label(), path, file, mode, huge, numa })
     }
 
     pub(crate) fn open(uri: &Uri, writable: bool) -> Result<Self> {
@@ -71,8 +94,14 @@ impl Shm {
             e.context(format_args!("region {:?}", uri.label())).hint(hint)
         })?;
         let huge = !path.starts_with(SHM_DIR);
-        Ok(Self { label: uri.label(), path, file, mode: 0, huge })
+        Ok(Self { label: uri.label(), path, file, mode: 0, huge, numa: None })
     }
+}
+
+/// What /dev/shm can still take, as far as the machine has that much memory.
+fn free_bytes() -> u64 {
+    let in_shm = nix::sys::statvfs::statvfs(SHM_DIR).map_or(0, |s| s.blocks_available() * s.fragment_size());
+    in_shm.min(mem::available_bytes())
 }
 
 /// Every region of this host that can be read.
@@ -81,7 +110,7 @@ pub(crate) fn neighbours() -> impl Iterator<Item = Shm> {
     entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(FILE_PREFIX)).filter_map(|entry| {
         let path = entry.path();
         let file = file::open(&path, false).ok()?;
-        Some(Shm { label: path.display().to_string(), path, file, mode: 0, huge: false })
+        Some(Shm { label: path.display().to_string(), path, file, mode: 0, huge: false, numa: None })
     })
 }
 
@@ -114,14 +143,28 @@ impl Device for Shm {
         if self.huge { HUGE_PAGE_BYTES } else { mem::page_bytes() }
     }
 
-    fn extend(&self, len_bytes: u64, backed: &[Range<u64>]) -> Result<()> {
+    fn extend(&self, len_bytes: u64, backed: &[Range<u64>], huge: bool) -> Result<()> {
         let old_len = self.len_bytes()?;
         file::set_len(&self.file, &self.path, len_bytes.max(old_len))?;
-        let allocated = backed.iter().try_for_each(|range| {
-            let page = self.page_bytes();
-            let (start, end) = (range.start / page * page, range.end.div_ceil(page) * page);
-            file::allocate(&self.file, &self.path, start, end.min(len_bytes))
-        });
+        // Touching more pages than there are ends the process; allocating them is an error.
+        let wanted = backed.iter().map(|range| range.end - range.start).sum::<u64>();
+        let huge = huge && wanted < free_bytes();
+        let allocate = || {
+            backed.iter().try_for_each(|range| {
+                let page = self.page_bytes();
+                let (start, end) =
+                    (range.start / page * page, range.end.next_multiple_of(page).min(len_bytes));
+                if huge && let Err(e) = mem::populate_huge(&self.file, start..end) {
+                    // Allocating below says what is missing, if anything is.
+                    log::debug!("{}: huge pages: {e}", self.label);
+                }
+                file::allocate(&self.file, &self.path, start, end)
+            })
+        };
+        let allocated = match self.numa {
+            Some(node) => mem::on_numa_node(node, allocate),
+            None => allocate(),
+        };
         allocated.map_err(|e| {
             // What was allocated of the new part goes back; the old part is as it was.
             let undone = file::set_len(&self.file, &self.path, old_len);
@@ -155,11 +198,9 @@ impl Shm {
                 "reserve huge pages first: echo {pages} > {HUGE_POOL} (as root), or use hugepages=thp"
             );
         }
-        let free =
-            nix::sys::statvfs::statvfs(SHM_DIR).map_or(0, |s| s.blocks_available() * s.fragment_size());
         format!(
             "{SHM_DIR} has {} free; choose a smaller size, remove what is not needed there, or enlarge it: mount -o remount,size=... {SHM_DIR}",
-            format_size(free)
+            format_size(free_bytes())
         )
     }
 }

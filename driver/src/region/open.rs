@@ -84,7 +84,7 @@ pub(crate) fn create(uri: &Uri) -> Result<Opened> {
     let layout = Layout::new(shape).map_err(about)?;
     let (base, slot) = (base_of(uri)?, slot_of(uri)?);
     let node = node_of(uri, &shape)?;
-    let huge_pages = uri.choice("hugepages", HUGE_PAGES)?.unwrap_or(HugePages::None);
+    let huge_pages = uri.choice("hugepages", HUGE_PAGES)?.unwrap_or(HugePages::Transparent);
     if node != 0 {
         return Err(uri.invalid("node", "a region is created by the node that owns it, node 0"));
     }
@@ -94,7 +94,10 @@ pub(crate) fn create(uri: &Uri) -> Result<Opened> {
         );
     }
     let device = device::create(uri)?;
-    device.extend(layout.window_bytes(shape.size_bytes), &layout.backed(shape.size_bytes)).map_err(about)?;
+    let huge = huge_pages == HugePages::Transparent;
+    device
+        .extend(layout.window_bytes(shape.size_bytes), &layout.backed(shape.size_bytes), huge)
+        .map_err(about)?;
     let owner_uid = device.owner_uid()?.unwrap_or_else(process::effective_uid);
     let mut superblock = Superblock {
         uuid: Uuid::new_v4(),
@@ -285,7 +288,7 @@ fn map(device: &dyn Device, superblock: &Superblock, layout: &Layout, writable: 
     ];
     let mapping = Mapping::new(superblock.address(), file, offset, &parts)?;
     if superblock.huge_pages == HugePages::Transparent {
-        mapping.use_huge_pages(layout.data_off..end)?;
+        mapping.use_huge_pages(0..end)?;
     }
     Ok(mapping)
 }
@@ -344,6 +347,7 @@ impl Opened {
             );
             return Err(Error::new(ErrorKind::BadSize, text));
         }
-        self.device.extend(layout.window_bytes(size_bytes), &layout.backed(size_bytes))
+        let huge = self.superblock.huge_pages == HugePages::Transparent;
+        self.device.extend(layout.window_bytes(size_bytes), &layout.backed(size_bytes), huge)
     }
 }

@@ -1,13 +1,18 @@
 //! Address space: reserve, map, protect, advise, populate.
 
+use std::fs::File;
 use std::num::NonZeroUsize;
-use std::os::fd::BorrowedFd;
+use std::ops::Range;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::ptr::NonNull;
 
 use nix::errno::Errno;
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::units::{KIB, MIB, index};
+
+const HUGE_PAGE_BYTES: u64 = 2 * MIB;
 
 fn failed(call: &str, address: usize, len: u64, errno: Errno) -> Error {
     Error::system(format_args!("{call}({address:#x}, {len} bytes)"), errno as i32)
@@ -120,8 +125,87 @@ pub(crate) fn advise(address: NonNull<u8>, len: u64, advice: Advice) -> Result<(
         .map_err(|errno| failed(&format!("madvise({advice:?})"), address.as_ptr() as usize, len, errno))
 }
 
+/// Bytes of memory that can be had without taking them from anybody.
+pub(crate) fn available_bytes() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kib: Option<u64> = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    kib.map_or(u64::MAX, |kib| kib * KIB)
+}
+
 /// Bytes of a page of ordinary memory.
 pub(crate) fn page_bytes() -> u64 {
     // SAFETY: plain query.
     u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
+}
+
+/// Puts memory behind `range` of a file by touching it through a mapping that asks for huge pages: allocating
+/// it any other way gives small ones. What the kernel has no huge page for gets small ones too.
+pub(crate) fn populate_huge(file: &File, range: Range<u64>) -> Result<()> {
+    if range.end <= range.start {
+        return Ok(());
+    }
+    // Huge pages appear where address and offset agree in their last 21 bits.
+    let (len, phase) = (range.end - range.start, range.start % HUGE_PAGE_BYTES);
+    let reserved = len + phase + HUGE_PAGE_BYTES;
+    let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE;
+    // SAFETY: a new anonymous mapping, wherever there is room.
+    let start =
+        unsafe { nix::sys::mman::mmap_anonymous(None, length(reserved)?, ProtFlags::PROT_NONE, flags) }
+            .map_err(|errno| failed("mmap", 0, reserved, errno))?
+            .cast::<u8>();
+    let here = start.as_ptr() as u64;
+    let skip = here.next_multiple_of(HUGE_PAGE_BYTES) + phase - here;
+    let populated = NonNull::new(start.as_ptr().wrapping_add(index(skip))).map_or(Ok(()), |at| {
+        // SAFETY: inside the mapping made just above.
+        unsafe { map_over(at, len, file.as_fd(), range.start, true) }?;
+        advise(at, len, Advice::HugePage)?;
+        advise(at, len, Advice::PopulateWrite)
+    });
+    unmap(start, reserved)?;
+    populated
+}
+
+/// Calls `allocate` while this thread's new memory comes from NUMA node `node` and no other.
+///
+/// # Errors
+/// When the system refuses the node, and what `allocate` answers.
+pub(crate) fn on_numa_node<T>(node: u64, allocate: impl FnOnce() -> Result<T>) -> Result<T> {
+    let mut bound = MemoryPolicy { mode: libc::MPOL_BIND, ..MemoryPolicy::default() };
+    let bit = usize::try_from(node).ok().and_then(|node| Some((bound.nodes.get_mut(node / 64)?, node % 64)));
+    let Some((word, bit)) = bit else {
+        return Err(Error::new(ErrorKind::InvalidArgument, format!("there is no NUMA node {node}")));
+    };
+    *word = 1 << bit;
+    let before = MemoryPolicy::of_this_thread()?;
+    bound.set().map_err(|e| e.context(format_args!("taking memory of NUMA node {node}")))?;
+    let allocated = allocate();
+    before.set()?;
+    allocated
+}
+
+/// Where a thread's memory comes from.
+#[derive(Default)]
+struct MemoryPolicy {
+    mode: libc::c_int,
+    nodes: [u64; Self::NODES / 64],
+}
+
+impl MemoryPolicy {
+    const NODES: usize = 1024;
+
+    fn of_this_thread() -> Result<Self> {
+        let mut this = Self::default();
+        let (mode, nodes) = (&raw mut this.mode, this.nodes.as_mut_ptr());
+        // SAFETY: the kernel writes the mode and at most as many bits as it is told there are.
+        let got = unsafe { libc::syscall(libc::SYS_get_mempolicy, mode, nodes, Self::NODES, 0usize, 0usize) };
+        if got == 0 { Ok(this) } else { Err(Error::system("get_mempolicy()", Errno::last_raw())) }
+    }
+
+    fn set(&self) -> Result<()> {
+        // SAFETY: the kernel reads as many bits as it is told there are.
+        let done =
+            unsafe { libc::syscall(libc::SYS_set_mempolicy, self.mode, self.nodes.as_ptr(), Self::NODES) };
+        if done == 0 { Ok(()) } else { Err(Error::system("set_mempolicy()", Errno::last_raw())) }
+    }
 }

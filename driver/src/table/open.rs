@@ -19,6 +19,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::lease::Lease;
 use crate::region::space::Control;
 use crate::sys::{futex, process};
+use crate::units::index;
+
+/// The most of a descriptor that is asked for before its lease is home.
+const PREFETCH_BYTES: u64 = 4096;
 
 /// How to open a table.
 #[derive(Clone, Copy, Debug, Default)]
@@ -72,6 +76,8 @@ impl Tables {
         loop {
             let mut raced = false;
             let (found, _) = self.catalog().probe(hash(name), |entry| {
+                let soon = entry.at.len.min(PREFETCH_BYTES);
+                self.space.coherence().prefetch(self.space.ptr(0).wrapping_add(index(entry.at.off)), soon);
                 let lease = self.leases.take(entry.at.off)?;
                 // From here on the lease is given back whichever way this ends.
                 let held = Held {

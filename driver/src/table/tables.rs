@@ -18,6 +18,7 @@ use crate::region::space::{Control, Space};
 use crate::region::word::Word;
 use crate::stats::RegionStats;
 use crate::sys::process;
+use crate::units::index;
 
 /// Names that begin so are the library's own: they do not show in listings.
 pub(super) const HIDDEN: char = '\0';
@@ -132,7 +133,11 @@ impl Tables {
         }
         let words = self.space.words(off, len / 8);
         self.space.coherence().acquire([(words.as_ptr().cast(), len)]);
-        Ok(words.iter().flat_map(|word| word.load().to_le_bytes()).collect())
+        let mut bytes = Vec::with_capacity(index(len));
+        for word in words {
+            bytes.extend_from_slice(&word.load().to_le_bytes());
+        }
+        Ok(bytes)
     }
 
     /// The descriptor at `at`, its envelope checked.

@@ -90,7 +90,8 @@ proptest! {
             .len(to - from)
             .build()
             .unwrap();
-        let export = publish(&schema, &[sliced], &mut memory(), Arc::new(()));
+        let (mut memory, sliced) = (memory(), [sliced]);
+        let export = publish(&schema, &sliced, &mut memory, Arc::new(()));
         // Fails if a null count was not counted anew.
         export.validate().unwrap();
         let shown = export.batch(0).unwrap();

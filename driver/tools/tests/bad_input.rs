@@ -3,6 +3,9 @@
 
 mod common;
 
+use std::io::Write;
+use std::process::Stdio;
+
 use common::{Scratch, fails, ok, run};
 use serde_json::json;
 
@@ -137,6 +140,12 @@ fn files() {
         let name = path.rsplit('/').next().expect("a name");
         fails(1, &["put", uri, "n", path], name);
     }
+    let mut piped = common::command(&["put", uri, "n", "/dev/stdin", "--format", "csv"]);
+    let mut piped = piped.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("csm runs");
+    piped.stdin.take().expect("a pipe").write_all(good.as_bytes()).expect("write");
+    let (_, err) = common::texts(&piped.wait_with_output().expect("wait"));
+    assert!(err.contains("save what comes out of it to a file") && err.lines().count() == 1, "{err}");
+
     assert_eq!(scratch.json("ls"), json!([]));
     assert_eq!(scratch.free_bytes(), free, "nothing is lost");
     scratch.verify();

@@ -178,6 +178,26 @@ fn a_reader_that_goes_away_is_no_error() {
 }
 
 #[test]
+fn a_region_lost_while_it_is_read_is_an_error() {
+    let scratch = Scratch::with_region("lost", "size=32M");
+    let rows = "some text that fills the pipe\n".repeat(50_000);
+    scratch.put("n", &scratch.file("n.csv", format!("n\n{rows}")));
+    let args = ["cat", &scratch.uri, "n", "--format", "csv"];
+    let mut cat = command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("csm runs");
+    // It has begun, and stands still until somebody reads on.
+    cat.stdout.as_mut().expect("a pipe").read_exact(&mut [0; 3]).expect("some output");
+    let path = scratch.uri.replace("shm:", "/dev/shm/csm.");
+    std::fs::File::options().write(true).open(path).and_then(|file| file.set_len(4096)).expect("truncate");
+    let done = cat.wait_with_output().expect("wait");
+    let (_, err) = texts(&done);
+    assert_eq!((done.status.code(), err.lines().count()), (Some(1), 1), "{err}");
+    assert!(
+        err.starts_with("csm: error: ") && err.contains("the memory behind the region went away"),
+        "{err}"
+    );
+}
+
+#[test]
 fn a_full_disk_is_an_error_and_half_a_file_goes() {
     let scratch = Scratch::with_region("full", "size=16M");
     scratch.put("n", &scratch.file("n.csv", "n\n1\n"));

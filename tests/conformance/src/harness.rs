@@ -1,4 +1,6 @@
-//! Running the suite: what `cargo test` expects of a test program, and starting it as a helper instead.
+//! Running the suite: what `cargo test` expects of a test program, and starting it as a peer instead.
+
+use std::io::Write;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
@@ -19,7 +21,7 @@ pub fn run(fixtures: &'static [&'static dyn Fixture]) -> ! {
     run_tests(tests.collect(), cases::ROLES)
 }
 
-/// Runs tests, or is a helper in one of the roles. Does not return.
+/// Runs tests, or is a peer in one of the roles. Does not return.
 pub fn run_tests(tests: Vec<Test>, roles: &[(&str, Role)]) -> ! {
     if let Some(status) = process::run_role(roles) {
         std::process::exit(status);
@@ -29,10 +31,19 @@ pub fn run_tests(tests: Vec<Test>, roles: &[(&str, Role)]) -> ! {
         Trial::ignorable_test(name, move || match test() {
             Ok(()) => Ok::<_, Failed>(Completion::Completed),
             Err(why) => {
-                println!("SKIPPED: {title}: {}", why.0);
+                report(&format!("SKIPPED: {title}: {}", why.0));
                 Ok(Completion::ignored_with(why.0))
             }
         })
     });
     libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit()
+}
+
+/// Tells what was skipped; also in the file that `CSM_SKIPPED` names, where `make test` looks.
+fn report(line: &str) {
+    println!("{line}");
+    if let Some(path) = std::env::var_os("CSM_SKIPPED") {
+        let file = std::fs::OpenOptions::new().append(true).create(true).open(path);
+        file.and_then(|mut file| writeln!(file, "{line}")).expect("the file of CSM_SKIPPED");
+    }
 }

@@ -13,7 +13,7 @@ use csm::{Context, Region};
 
 use crate::descriptors::Descriptors;
 use crate::fixture::{Fixture, Scratch, Shm};
-use crate::process::Helper;
+use crate::process::Peer;
 use crate::table::{many_types, open, publish, publish_stamp, stamp_of};
 
 /// How a region is attacked.
@@ -66,9 +66,9 @@ pub fn furnish(scratch: &Scratch<'_>) {
 /// Leaves what the dead leave: members, leases, generations in waiting.
 pub fn haunt(scratch: &Scratch<'_>) {
     let region = scratch.open("");
-    let mut reader = Helper::start("lease", &[&scratch.uri, "table 0"]);
+    let mut reader = Peer::start("lease", &[&scratch.uri, "table 0"]);
     reader.await_line("0");
-    let mut hoarder = Helper::start("hoard", &[&scratch.uri]);
+    let mut hoarder = Peer::start("hoard", &[&scratch.uri]);
     hoarder.hear();
     publish_stamp(&region, &name(0), 100, 0).expect("replace");
     publish_stamp(&region, "gone", 10, 0).expect("publish");

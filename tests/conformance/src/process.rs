@@ -1,7 +1,7 @@
 //! Other processes: the test program started again in a role, and a conversation with it in lines.
 //!
-//! The helper's standard input and output are the conversation; when the test is gone its input ends, and
-//! with it the helper. Nobody waits longer than [`DEADLINE`].
+//! The peer's standard input and output are the conversation; when the test is gone its input ends, and
+//! with it the peer. Nobody waits longer than [`DEADLINE`].
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::ExitStatusExt;
@@ -11,16 +11,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
-/// The longest a helper may take for anything: reaching it is a failure, not a measurement.
+/// The longest a peer may take for anything: reaching it is a failure, not a measurement.
 pub const DEADLINE: Duration = Duration::from_secs(120);
 
-/// The environment variable that makes a test program a helper: the role.
+/// The environment variable that makes a test program a peer: the role.
 pub const ROLE: &str = "CSM_TEST_ROLE";
 
-/// What a helper does.
+/// What a peer does.
 pub type Role = fn(&mut Inside);
 
-/// The conversation as the helper sees it.
+/// The conversation as the peer sees it.
 pub struct Inside {
     args: Vec<String>,
 }
@@ -44,7 +44,7 @@ impl Inside {
         i < self.args.len()
     }
 
-    /// A flag that becomes true with the next line from the test, for a helper that is busy meanwhile.
+    /// A flag that becomes true with the next line from the test, for a peer that is busy meanwhile.
     #[must_use]
     pub fn told(&self) -> Arc<AtomicBool> {
         let told = Arc::new(AtomicBool::new(false));
@@ -62,7 +62,7 @@ impl Inside {
         writeln!(out, "{line}").and_then(|()| out.flush()).expect("the test listens");
     }
 
-    /// The next line from the test; without one the helper ends.
+    /// The next line from the test; without one the peer ends.
     #[must_use]
     pub fn hear(&self) -> String {
         let mut line = String::new();
@@ -90,15 +90,15 @@ pub fn run_role(roles: &[(&str, Role)]) -> Option<i32> {
     Some(0)
 }
 
-/// A helper as the test sees it. Killed when dropped.
-pub struct Helper {
+/// A peer as the test sees it. Killed when dropped.
+pub struct Peer {
     role: String,
     child: Child,
     stdin: Option<ChildStdin>,
     lines: Receiver<String>,
 }
 
-impl Helper {
+impl Peer {
     /// Starts this program in `role`.
     #[must_use]
     pub fn start(role: &str, args: &[&str]) -> Self {
@@ -109,7 +109,7 @@ impl Helper {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .expect("starting a helper");
+            .expect("starting a peer");
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take().expect("a pipe"));
         let (send, lines) = channel();
         std::thread::spawn(move || {
@@ -122,49 +122,49 @@ impl Helper {
         Self { role: role.to_owned(), child, stdin, lines }
     }
 
-    /// The helper's process id.
+    /// The peer's process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Whether the helper has not ended yet.
+    /// Whether the peer has not ended yet.
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().expect("wait").is_none()
     }
 
-    /// The next line the helper says; `None` when it ended.
+    /// The next line the peer says; `None` when it ended.
     pub fn try_hear(&mut self) -> Option<String> {
         match self.lines.recv_timeout(DEADLINE) {
             Ok(line) => Some(line),
             Err(RecvTimeoutError::Disconnected) => None,
-            Err(RecvTimeoutError::Timeout) => panic!("helper {:?} says nothing for {DEADLINE:?}", self.role),
+            Err(RecvTimeoutError::Timeout) => panic!("peer {:?} says nothing for {DEADLINE:?}", self.role),
         }
     }
 
-    /// The next line the helper says.
+    /// The next line the peer says.
     pub fn hear(&mut self) -> String {
-        self.try_hear().unwrap_or_else(|| panic!("helper {:?} ended: {:?}", self.role, self.child.wait()))
+        self.try_hear().unwrap_or_else(|| panic!("peer {:?} ended: {:?}", self.role, self.child.wait()))
     }
 
-    /// Waits for the helper to say `line`.
+    /// Waits for the peer to say `line`.
     pub fn await_line(&mut self, line: &str) {
-        assert_eq!(self.hear(), line, "from helper {:?}", self.role);
+        assert_eq!(self.hear(), line, "from peer {:?}", self.role);
     }
 
-    /// Says a line to the helper.
+    /// Says a line to the peer.
     pub fn say(&mut self, line: impl std::fmt::Display) {
         let stdin = self.stdin.as_mut().expect("a pipe");
-        writeln!(stdin, "{line}").and_then(|()| stdin.flush()).expect("the helper listens");
+        writeln!(stdin, "{line}").and_then(|()| stdin.flush()).expect("the peer listens");
     }
 
-    /// Kills the helper as a crash would, and waits until it is gone.
+    /// Kills the peer as a crash would, and waits until it is gone.
     pub fn kill(mut self) {
         self.child.kill().expect("kill");
         self.child.wait().expect("wait");
     }
 
-    /// Ends the conversation and waits for the helper to end.
+    /// Ends the conversation and waits for the peer to end.
     pub fn wait(mut self) -> ExitStatus {
         drop(self.stdin.take());
         // Its output ends when it does; this is where the deadline holds.
@@ -172,22 +172,22 @@ impl Helper {
         self.child.wait().expect("wait")
     }
 
-    /// Waits for the helper to end, and well.
+    /// Waits for the peer to end, and well.
     pub fn finish(self) {
         let role = self.role.clone();
         let status = self.wait();
-        assert!(status.success(), "helper {role:?} ended with {status}");
+        assert!(status.success(), "peer {role:?} ended with {status}");
     }
 
-    /// Waits for the helper to be ended by `signal`.
+    /// Waits for the peer to be ended by `signal`.
     pub fn finish_by(self, signal: i32) {
         let role = self.role.clone();
         let status = self.wait();
-        assert_eq!(status.signal(), Some(signal), "helper {role:?} ended with {status}");
+        assert_eq!(status.signal(), Some(signal), "peer {role:?} ended with {status}");
     }
 }
 
-impl Drop for Helper {
+impl Drop for Peer {
     fn drop(&mut self) {
         // What ended already cannot be killed, and that is as good.
         let _ = self.child.kill();

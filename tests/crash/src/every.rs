@@ -19,7 +19,7 @@ pub const STORES_MAX: u64 = 20_000;
 pub fn was_killed(role: &str, args: &[&str]) -> bool {
     let program = std::env::current_exe().expect("this program");
     let mut command = Command::new(program);
-    let status = command.args(args).env(ROLE, role).stdin(Stdio::null()).status().expect("starting a helper");
+    let status = command.args(args).env(ROLE, role).stdin(Stdio::null()).status().expect("starting a peer");
     let killed = status.signal() == Some(libc::SIGKILL);
     assert!(killed || status.success(), "{role} {args:?} ended with {status}");
     killed
@@ -28,7 +28,7 @@ pub fn was_killed(role: &str, args: &[&str]) -> bool {
 /// Does `op` with a kill at every store. A survivor has the regions open all along, or else nobody has.
 pub fn run(op: &Op, survivor: bool) -> Outcome {
     let scratches: Vec<Scratch<'_>> = (0..op.regions).map(|_| Scratch::new(&Shm)).collect();
-    let regions: Vec<Region> = scratches.iter().map(|scratch| scratch.create(&small(8))).collect();
+    let regions: Vec<Region> = scratches.iter().map(|scratch| scratch.create(&small(4))).collect();
     let keeper = survivor.then_some(regions);
     // The other region's URI is given in any case.
     let (home, other) = (&scratches[0].uri, &scratches[op.regions - 1].uri);
@@ -45,6 +45,7 @@ pub fn run(op: &Op, survivor: bool) -> Outcome {
         let regions =
             keeper.clone().unwrap_or_else(|| scratches.iter().map(|scratch| scratch.open("")).collect());
         if let Some(old) = old {
+            assert!(!was_killed("op", &[home, other, "scribble"]));
             old.check().unwrap_or_else(|e| panic!("{when}: {e}"));
             assert!(Some(stamp(&old)) == expected, "{when}: what was being read changed");
         }

@@ -1,4 +1,4 @@
-//! The operations: what a helper does up to the moment the kill is armed, and from then on.
+//! The operations: what a peer does up to the moment the kill is armed, and from then on.
 //!
 //! All of them are about table "t", stamped 1 by who prepares and 2 by the operation.
 
@@ -126,6 +126,7 @@ const PREPARATIONS: &[Preparation] = &[
         let (home, other) = uris.both();
         publish(&home, "t", &[across(&home, &other, 1)], true).expect("publish");
     }),
+    ("scribble", scribble),
     ("die replacing at 8", |uris| die_replacing(uris, 8)),
     ("die replacing at 18", |uris| die_replacing(uris, 18)),
     ("die replacing at 28", |uris| die_replacing(uris, 28)),
@@ -138,6 +139,17 @@ const PREPARATIONS: &[Preparation] = &[
         region.remove("t").expect_err("killed");
     }),
 ];
+
+/// Writes over all memory that is free, after clearing up after the dead as everybody does who opens.
+fn scribble(uris: &Uris) {
+    let region = uris.home();
+    for size in [1 << 20, 64 << 10, 4096, 128] {
+        while let Ok(ptr) = region.alloc(size, 64) {
+            // SAFETY: just allocated.
+            unsafe { ptr.as_ptr().write_bytes(0xee, usize::try_from(size).expect("size")) };
+        }
+    }
+}
 
 /// Is killed with both locks in hand, before or after the commit word.
 fn die_replacing(uris: &Uris, n: u64) {
@@ -255,7 +267,7 @@ fn reallocate(uris: &Uris, arm: &dyn Fn()) -> Rest {
         unsafe {
             let larger = region.realloc(ptr, size, size * 3, 64).expect("grow");
             let smaller = region.realloc(larger, size * 3, size / 2, 64).expect("shrink");
-            region.realloc(smaller, size / 2, 500_000, 64).expect("grow");
+            region.realloc(smaller, size / 2, 300_000, 64).expect("grow");
         }
     }
     Box::new(region)

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use csm::{Context, ErrorKind, Region};
 use csm_conformance::fixture::Shm;
-use csm_conformance::process::{Helper, Inside};
+use csm_conformance::process::{Inside, Peer};
 use csm_conformance::random::Random;
 use csm_conformance::table::{assert_empty, open, publish, publish_stamp, stamp_of, stamped};
 use csm_conformance::{Outcome, Scratch};
@@ -110,7 +110,7 @@ pub fn reader_role(inside: &mut Inside) {
     }
 }
 
-/// Kills `CSM_KILLS` helpers, or 200.
+/// Kills `CSM_KILLS` peers, or 200.
 pub fn kills() -> Outcome {
     let count: u64 = std::env::var("CSM_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(200);
     let scratch = Scratch::new(&Shm);
@@ -118,28 +118,28 @@ pub fn kills() -> Outcome {
     let mut random = Random(count);
     let start = |role: &str, random: &mut Random| {
         let uri = if role == "reader" { scratch.with("node=1") } else { scratch.uri.clone() };
-        let mut helper = Helper::start(role, &[&uri, &random.number().to_string()]);
-        helper.await_line("at work");
-        helper
+        let mut peer = Peer::start(role, &[&uri, &random.number().to_string()]);
+        peer.await_line("at work");
+        peer
     };
     const ROLES: [&str; 3] = ["worker", "worker", "reader"];
-    let mut helpers: Vec<Helper> = ROLES.iter().map(|role| start(role, &mut random)).collect();
+    let mut peers: Vec<Peer> = ROLES.iter().map(|role| start(role, &mut random)).collect();
     for kill in 0..count {
         // Some work first; how much decides nothing but where the kill strikes.
         std::thread::sleep(Duration::from_micros(random.below(3000)));
         let i = random.index(ROLES.len());
-        for (role, helper) in ROLES.iter().zip(&mut helpers) {
-            assert!(helper.is_running(), "kill {kill}: a {role} failed; see its message above");
+        for (role, peer) in ROLES.iter().zip(&mut peers) {
+            assert!(peer.is_running(), "kill {kill}: a {role} failed; see its message above");
         }
         let successor = start(ROLES[i], &mut random);
-        std::mem::replace(&mut helpers[i], successor).kill();
+        std::mem::replace(&mut peers[i], successor).kill();
         let report = region.verify().unwrap_or_else(|e| panic!("kill {kill}: {e}"));
         assert!(report.problems.is_empty(), "kill {kill}: {:#?}", report.problems);
         for table in region.tables().expect("tables") {
             assert_whole(&region, &table.name);
         }
     }
-    helpers.into_iter().for_each(Helper::kill);
+    peers.into_iter().for_each(Peer::kill);
     let report = region.verify().expect("verify");
     assert!(report.problems.is_empty(), "{:#?}", report.problems);
     for table in region.tables().expect("tables") {

@@ -61,7 +61,7 @@ impl Device for Memory {
     fn page_bytes(&self) -> u64 {
         4096
     }
-    fn extend(&self, _: u64, _: &[Range<u64>]) -> Result<()> {
+    fn extend(&self, _: u64, _: &[Range<u64>], _: bool) -> Result<()> {
         Ok(())
     }
     fn commit(&self) -> Result<()> {

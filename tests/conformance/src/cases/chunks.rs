@@ -1,6 +1,6 @@
 //! A table of many record batches.
 
-use crate::process::Helper;
+use crate::process::Peer;
 use crate::table::{assert_empty, assert_sound, open, publish, stamp_of, stamped};
 use crate::{Fixture, Outcome, Scratch};
 
@@ -15,7 +15,7 @@ pub(super) fn many(fixture: &dyn Fixture) -> Outcome {
     assert_eq!((published.rows, published.batches, published.bytes_copied), (60_000, 20_000, 0));
     drop((copier, batches));
     assert_sound(&region);
-    let mut reader = Helper::start("lease", &[&scratch.uri, "t"]);
+    let mut reader = Peer::start("lease", &[&scratch.uri, "t"]);
     reader.await_line("17");
     reader.say("leave");
     reader.finish();

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use csm::{Context, ErrorKind};
 
 use crate::fixture::small;
-use crate::process::{Helper, Inside};
+use crate::process::{Inside, Peer};
 use crate::random::Random;
 use crate::table::{assert_empty, assert_sound, open, publish_stamp, stamp_of};
 use crate::{Fixture, Outcome, Scratch};
@@ -49,23 +49,23 @@ pub(super) fn publishers(fixture: &dyn Fixture) -> Outcome {
     let scratch = Scratch::new(fixture);
     let region = scratch.create(&small(4));
     publish_stamp(&region, "t", 100, 0).expect("publish");
-    let mut readers = vec![Helper::start("reread", &[&scratch.uri])];
+    let mut readers = vec![Peer::start("reread", &[&scratch.uri])];
     if fixture.nodes() > 1 {
-        readers.push(Helper::start("reread", &[&scratch.with("node=1")]));
+        readers.push(Peer::start("reread", &[&scratch.with("node=1")]));
     }
-    let mut publishers: Vec<Helper> =
-        ["1000", "2000"].iter().map(|stamp| Helper::start("republish", &[&scratch.uri, stamp])).collect();
-    for helper in readers.iter_mut().chain(&mut publishers) {
-        helper.await_line("ready");
+    let mut publishers: Vec<Peer> =
+        ["1000", "2000"].iter().map(|stamp| Peer::start("republish", &[&scratch.uri, stamp])).collect();
+    for peer in readers.iter_mut().chain(&mut publishers) {
+        peer.await_line("ready");
     }
-    publishers.iter_mut().for_each(|helper| helper.say("go"));
-    publishers.iter_mut().for_each(|helper| helper.await_line("done"));
+    publishers.iter_mut().for_each(|peer| peer.say("go"));
+    publishers.iter_mut().for_each(|peer| peer.await_line("done"));
     for mut reader in readers {
         reader.say("stop");
         assert!(reader.hear().parse::<u64>().expect("a number") > 0);
         reader.finish();
     }
-    publishers.into_iter().for_each(Helper::finish);
+    publishers.into_iter().for_each(Peer::finish);
     assert_sound(&region);
     let last =
         stamp_of(&open(&region, "t").expect("open").record_batches().expect("batches")).expect("whole");
@@ -110,11 +110,11 @@ pub(super) fn come_and_go_role(inside: &mut Inside) {
 pub(super) fn verify(fixture: &dyn Fixture) -> Outcome {
     let scratch = Scratch::new(fixture);
     let region = scratch.create(&small(8));
-    let mut workers: Vec<Helper> =
-        ["1", "2"].iter().map(|seed| Helper::start("come-and-go", &[&scratch.uri, seed])).collect();
+    let mut workers: Vec<Peer> =
+        ["1", "2"].iter().map(|seed| Peer::start("come-and-go", &[&scratch.uri, seed])).collect();
     workers.iter_mut().for_each(|worker| worker.await_line("ready"));
     let mut verified = 0;
-    while workers.iter_mut().any(Helper::is_running) {
+    while workers.iter_mut().any(Peer::is_running) {
         assert_sound(&region);
         region.tables().expect("tables");
         region.leases().expect("leases");
@@ -122,7 +122,7 @@ pub(super) fn verify(fixture: &dyn Fixture) -> Outcome {
         verified += 1;
     }
     assert!(verified > 0);
-    workers.into_iter().for_each(Helper::finish);
+    workers.into_iter().for_each(Peer::finish);
     for table in region.tables().expect("tables") {
         region.remove(&table.name).expect("remove");
     }

@@ -3,7 +3,7 @@
 use csm::ErrorKind;
 
 use crate::fixture::small;
-use crate::process::{Helper, Inside};
+use crate::process::{Inside, Peer};
 use crate::{Fixture, Outcome, Scratch};
 
 /// Opens region 0 with the options of argument 1 and says what it is, or the kind of error; stays until told.
@@ -33,19 +33,19 @@ pub(super) fn lifetime(fixture: &dyn Fixture) -> Outcome {
     assert_eq!(info.data_bytes + info.metadata_bytes, info.size_bytes);
     assert_eq!(scratch.try_create(&small(2)).expect_err("taken").kind(), ErrorKind::RegionExists);
 
-    let mut helper = Helper::start("open", &[&scratch.uri]);
+    let mut peer = Peer::start("open", &[&scratch.uri]);
     let same = format!("{} {:#x} {}", info.uuid, info.base, info.size_bytes);
-    assert_eq!(helper.hear(), same);
+    assert_eq!(peer.hear(), same);
     let members = region.members().expect("members");
     let pids: Vec<u64> = members.iter().map(|member| member.pid).collect();
-    assert_eq!(pids, [u64::from(std::process::id()), u64::from(helper.pid())]);
+    assert_eq!(pids, [u64::from(std::process::id()), u64::from(peer.pid())]);
     assert!(members.iter().all(|member| member.alive && member.node == 0 && !member.command.is_empty()));
 
     assert_eq!(scratch.context.destroy(&scratch.uri).expect_err("in use here").kind(), ErrorKind::InUse);
     drop(region);
     assert_eq!(scratch.context.destroy(&scratch.uri).expect_err("in use there").kind(), ErrorKind::InUse);
-    helper.say("leave");
-    helper.finish();
+    peer.say("leave");
+    peer.finish();
     scratch.context.destroy(&scratch.uri).expect("destroy");
     assert_eq!(scratch.try_open("").expect_err("gone").kind(), ErrorKind::RegionNotFound);
     // The name is free, and a region of it is another region.
@@ -108,10 +108,10 @@ pub(super) fn address_taken(fixture: &dyn Fixture) -> Outcome {
     let scratch = Scratch::new(fixture);
     let region = scratch.create(&small(2));
     let inside_it = region.info().expect("info").base + (5 << 20);
-    let mut helper = Helper::start("squeeze", &[&scratch.uri, &inside_it.to_string()]);
-    let said = helper.hear();
+    let mut peer = Peer::start("squeeze", &[&scratch.uri, &inside_it.to_string()]);
+    let said = peer.hear();
     assert!(said.starts_with("AddressTaken") && said.contains(&format!("{inside_it:x}")), "{said}");
-    helper.finish();
+    peer.finish();
     assert_eq!(region.members().expect("members").len(), 1);
     Ok(())
 }

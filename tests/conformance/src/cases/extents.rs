@@ -6,7 +6,7 @@ use arrow_array::Array;
 use csm::{Context, ErrorKind, PublishOptions};
 
 use crate::fixture::small;
-use crate::process::{Helper, Inside};
+use crate::process::{Inside, Peer};
 use crate::table::{assert_empty, open, publish_stamp, read_stamp, stamp_of, stamped};
 use crate::{Fixture, Outcome, Scratch};
 
@@ -67,9 +67,8 @@ pub(super) fn of_the_dead(fixture: &dyn Fixture) -> Outcome {
     let scratch = Scratch::new(fixture);
     let region = scratch.create(&small(4));
     for killed in [true, false] {
-        let mut helper = Helper::start("hoard", &[&scratch.uri]);
-        let theirs: Vec<u64> =
-            helper.hear().split(' ').map(|text| text.parse().expect("an address")).collect();
+        let mut peer = Peer::start("hoard", &[&scratch.uri]);
+        let theirs: Vec<u64> = peer.hear().split(' ').map(|text| text.parse().expect("an address")).collect();
         let live = region.stats().expect("stats").live_bytes;
         assert!(live >= SIZES.iter().sum(), "{live}");
         for address in theirs {
@@ -81,15 +80,15 @@ pub(super) fn of_the_dead(fixture: &dyn Fixture) -> Outcome {
             assert_eq!(e.kind(), ErrorKind::ForeignPointer);
         }
         if killed {
-            helper.kill();
+            peer.kill();
             let dead: Vec<_> =
                 region.members().expect("members").into_iter().filter(|member| !member.alive).collect();
             assert_eq!(dead.len(), 1);
             let reaped = region.reap().expect("reap");
             assert!(reaped.len() == 1 && reaped[0].contains(&dead[0].pid.to_string()), "{reaped:?}");
         } else {
-            helper.say("leave");
-            helper.finish();
+            peer.say("leave");
+            peer.finish();
         }
         assert_eq!(region.members().expect("members").len(), 1);
         assert_empty(&region);
@@ -125,7 +124,7 @@ pub(super) fn reseal_role(inside: &mut Inside) {
 pub(super) fn sealed(fixture: &dyn Fixture) -> Outcome {
     let scratch = Scratch::new(fixture);
     drop(scratch.create(&small(4)));
-    Helper::start("reseal", &[&scratch.uri]).finish();
+    Peer::start("reseal", &[&scratch.uri]).finish();
     assert_empty(&scratch.open(""));
     Ok(())
 }
@@ -146,9 +145,9 @@ pub(super) fn store_sealed_role(inside: &mut Inside) {
 pub(super) fn store_sealed(fixture: &dyn Fixture) -> Outcome {
     let scratch = Scratch::new(fixture);
     let region = scratch.create(&small(4));
-    let mut helper = Helper::start("store-sealed", &[&scratch.uri]);
-    helper.await_line("storing");
-    helper.finish_by(libc::SIGSEGV);
+    let mut peer = Peer::start("store-sealed", &[&scratch.uri]);
+    peer.await_line("storing");
+    peer.finish_by(libc::SIGSEGV);
     assert_eq!(read_stamp(&region, "t"), 1);
     Ok(())
 }

@@ -1,11 +1,11 @@
 //! Fork: a child's copies of the handles answer with an error, and the child can open for itself.
 //!
-//! The process that forks is a helper with one thread.
+//! The process that forks is a peer with one thread.
 
 use csm::{Context, ErrorKind, Region};
 
 use crate::fixture::small;
-use crate::process::{Helper, Inside};
+use crate::process::{Inside, Peer};
 use crate::table::{assert_empty, assert_sound, open, publish_stamp, read_stamp, stamp_of};
 use crate::{Fixture, Outcome, Scratch};
 
@@ -97,14 +97,14 @@ pub(super) fn handles(fixture: &dyn Fixture) -> Outcome {
     let scratch = Scratch::new(fixture);
     let region = scratch.create(&small(2));
     publish_stamp(&region, "t", 1000, 1).expect("publish");
-    let mut helper = Helper::start("fork", &[&scratch.uri]);
-    helper.await_line("done");
+    let mut peer = Peer::start("fork", &[&scratch.uri]);
+    peer.await_line("done");
     assert_sound(&region);
     region.remove("t").expect("remove");
     let stats = region.stats().expect("stats");
     assert_eq!((stats.retired, stats.leases, stats.members), (1, 1, 2), "the parent still reads");
-    helper.say("leave");
-    helper.finish();
+    peer.say("leave");
+    peer.finish();
     drop(region);
     assert_empty(&scratch.open(""));
     Ok(())
@@ -134,15 +134,15 @@ pub(super) fn member(fixture: &dyn Fixture) -> Outcome {
     let scratch = Scratch::new(fixture);
     let region = scratch.create(&small(2));
     publish_stamp(&region, "t", 1000, 1).expect("publish");
-    let mut helper = Helper::start("fork-anew", &[&scratch.uri]);
-    helper.await_line("ready");
+    let mut peer = Peer::start("fork-anew", &[&scratch.uri]);
+    peer.await_line("ready");
     let members = region.members().expect("members");
     assert_eq!(members.len(), 3);
     assert!(members.iter().all(|member| member.alive), "{members:?}");
     assert_eq!(region.reap().expect("reap"), Vec::<String>::new());
-    helper.say("go on");
-    helper.await_line("left");
-    helper.finish();
+    peer.say("go on");
+    peer.await_line("left");
+    peer.finish();
     assert_eq!(read_stamp(&region, "t"), 2);
     region.remove("t").expect("remove");
     region.reap().expect("reap");

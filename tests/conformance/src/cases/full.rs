@@ -3,7 +3,7 @@
 use csm::{Context, ErrorKind, Region};
 
 use crate::fixture::small;
-use crate::process::{Helper, Inside};
+use crate::process::{Inside, Peer};
 use crate::table::{assert_empty, assert_sound, open, publish_stamp, read_stamp};
 use crate::{Fixture, Outcome, Scratch};
 
@@ -43,7 +43,7 @@ pub(super) fn leases(fixture: &dyn Fixture) -> Outcome {
     // One block: the first process that reads has it.
     let region = scratch.create("size=6M&catalog=8&nodes=2&members=8&leases=56");
     publish_stamp(&region, "t", 10, 1).expect("publish");
-    let mut other = Helper::start("lease", &[&scratch.uri, "t"]);
+    let mut other = Peer::start("lease", &[&scratch.uri, "t"]);
     other.await_line("1");
     let e = open(&region, "t").expect_err("no lease left");
     assert!(e.kind() == ErrorKind::LeasesFull && e.message().contains("56"), "{e}");
@@ -65,22 +65,22 @@ pub(super) fn leases(fixture: &dyn Fixture) -> Outcome {
 pub(super) fn members(fixture: &dyn Fixture) -> Outcome {
     let scratch = Scratch::new(fixture);
     let region = scratch.create("size=6M&catalog=8&nodes=2&members=2&leases=112");
-    let mut second = Helper::start("open", &[&scratch.uri]);
+    let mut second = Peer::start("open", &[&scratch.uri]);
     assert!(!second.hear().contains("Full"));
-    let mut third = Helper::start("open", &[&scratch.uri]);
+    let mut third = Peer::start("open", &[&scratch.uri]);
     let said = third.hear();
     assert!(said.starts_with("MembersFull") && said.contains('2'), "{said}");
     third.finish();
     // Slots are a node's own.
     if fixture.nodes() > 1 {
-        let mut borrower = Helper::start("open", &[&scratch.with("node=1")]);
+        let mut borrower = Peer::start("open", &[&scratch.with("node=1")]);
         assert!(!borrower.hear().contains("Full"));
         borrower.say("leave");
         borrower.finish();
     }
     second.kill();
     // The dead makes room without anybody's doing.
-    let mut fourth = Helper::start("open", &[&scratch.uri]);
+    let mut fourth = Peer::start("open", &[&scratch.uri]);
     let said = fourth.hear();
     assert!(!said.contains("Full"), "{said}");
     fourth.say("leave");
@@ -93,11 +93,10 @@ pub(super) fn all_dead(fixture: &dyn Fixture) -> Outcome {
     let scratch = Scratch::new(fixture);
     drop(scratch.create("size=8M&catalog=8&nodes=2&members=1&leases=112"));
     for stamp in 1..4 {
-        let mut publisher =
-            Helper::start("publish", &[&scratch.uri, &format!("t{stamp}"), &stamp.to_string()]);
+        let mut publisher = Peer::start("publish", &[&scratch.uri, &format!("t{stamp}"), &stamp.to_string()]);
         publisher.hear();
         publisher.kill();
-        let mut hoarder = Helper::start("hoard", &[&scratch.uri]);
+        let mut hoarder = Peer::start("hoard", &[&scratch.uri]);
         hoarder.hear();
         hoarder.kill();
     }
@@ -134,7 +133,7 @@ pub(super) fn region(fixture: &dyn Fixture) -> Outcome {
     let scratch = Scratch::new(fixture);
     let region = scratch.create(&small(4));
     // The memory of the dead.
-    let mut filler = Helper::start("fill", &[&scratch.uri]);
+    let mut filler = Peer::start("fill", &[&scratch.uri]);
     assert!(filler.hear().parse::<u64>().expect("a number") > 50);
     let e = region.alloc(65_536, 64).expect_err("full");
     assert!(e.kind() == ErrorKind::RegionFull && e.message().contains("MiB"), "{e}");
@@ -148,7 +147,7 @@ pub(super) fn region(fixture: &dyn Fixture) -> Outcome {
 
     // What only a reader kept.
     publish_stamp(&region, "big", 60_000, 1).expect("publish");
-    let mut reader = Helper::start("lease", &[&scratch.uri, "big"]);
+    let mut reader = Peer::start("lease", &[&scratch.uri, "big"]);
     reader.await_line("1");
     region.remove("big").expect("remove");
     assert_eq!(region.alloc(3 << 20, 64).expect_err("kept").kind(), ErrorKind::RegionFull);

@@ -1,11 +1,11 @@
 //! Garbage anywhere in a region: an error or the right data, never a crash or a hang.
 //!
-//! A helper tries seed after seed and says which one is next, so that its end names the seed. The work is
+//! A peer tries seed after seed and says which one is next, so that its end names the seed. The work is
 //! [`hostile::Victim`]'s, which the fuzz targets drive as well.
 
 use crate::fixture::Scratch;
 use crate::hostile::{Attack, Victim};
-use crate::process::{Helper, Inside};
+use crate::process::{Inside, Peer};
 use crate::random::Random;
 use crate::{Fixture, Outcome, Skipped, hostile};
 
@@ -84,12 +84,12 @@ fn run(fixture: &dyn Fixture, attack: &str) -> Outcome {
     while next < end && failures.len() < 10 {
         let range = (next.to_string(), end.to_string());
         let path = path.to_str().expect("a path in UTF-8");
-        let mut helper = Helper::start("garbage", &[&scratch.uri, path, attack, &range.0, &range.1]);
+        let mut peer = Peer::start("garbage", &[&scratch.uri, path, attack, &range.0, &range.1]);
         let mut last = next;
-        while let Some(line) = helper.try_hear() {
+        while let Some(line) = peer.try_hear() {
             last = line.parse().expect("a seed");
         }
-        let status = helper.wait();
+        let status = peer.wait();
         if status.success() {
             last = end;
         } else {

@@ -2,7 +2,7 @@
 
 use csm::{Context, ErrorKind};
 
-use crate::process::{Helper, Inside};
+use crate::process::{Inside, Peer};
 use crate::table::{assert_empty, assert_sound, publish, read_stamp, stamped};
 use crate::{Fixture, Outcome, Scratch, skip};
 
@@ -33,7 +33,7 @@ pub(super) fn seen(fixture: &dyn Fixture) -> Outcome {
     if fixture.nodes() > 1 {
         uris.push(scratch.with("node=1"));
     }
-    let mut others: Vec<Helper> = uris.iter().map(|uri| Helper::start("watch-growth", &[uri])).collect();
+    let mut others: Vec<Peer> = uris.iter().map(|uri| Peer::start("watch-growth", &[uri])).collect();
     for other in &mut others {
         other.await_line(&(6u64 << 20).to_string());
     }

@@ -4,7 +4,7 @@ use csm::{Context, ErrorKind};
 
 use super::damage::file_of;
 use crate::fixture::small;
-use crate::process::{Helper, Inside};
+use crate::process::{Inside, Peer};
 use crate::table::{open, publish_stamp, stamp_of};
 use crate::{Fixture, Outcome, Scratch};
 
@@ -40,23 +40,23 @@ pub(super) fn role(inside: &mut Inside) {
     inside.say("survived");
 }
 
-fn lose(scratch: &Scratch<'_>, how: &str) -> Result<Helper, crate::Skipped> {
+fn lose(scratch: &Scratch<'_>, how: &str) -> Result<Peer, crate::Skipped> {
     let region = scratch.create(&small(2));
     publish_stamp(&region, "t", 5000, 7).expect("publish");
     drop(region);
     let (_, file) = file_of(scratch)?;
-    let mut helper = Helper::start("lost", &[&scratch.uri, how]);
-    helper.await_line("ready");
+    let mut peer = Peer::start("lost", &[&scratch.uri, how]);
+    peer.await_line("ready");
     file.set_len(4096).expect("truncate");
-    helper.say("lost");
-    Ok(helper)
+    peer.say("lost");
+    Ok(peer)
 }
 
 pub(super) fn survived(fixture: &dyn Fixture) -> Outcome {
     let scratch = Scratch::new(fixture);
-    let mut helper = lose(&scratch, "survive")?;
-    helper.await_line("survived");
-    helper.finish();
+    let mut peer = lose(&scratch, "survive")?;
+    peer.await_line("survived");
+    peer.finish();
     Ok(())
 }
 

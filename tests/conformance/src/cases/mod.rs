@@ -1,4 +1,4 @@
-//! The cases, a subject a file, and the roles their helpers play.
+//! The cases, a subject a file, and the roles their peers play.
 
 use crate::process::Role;
 use crate::{Fixture, Outcome};
@@ -13,6 +13,7 @@ mod full;
 mod garbage;
 mod grow;
 mod lost;
+mod memory;
 mod names;
 mod nodes;
 mod options;
@@ -30,6 +31,8 @@ pub const ALL: &[(&str, Case)] = &[
     ("a region is created, opened and destroyed", create::lifetime),
     ("what cannot be created leaves nothing", create::refusals),
     ("an address in use is named", create::address_taken),
+    ("memory is what was asked for", memory::asked_for),
+    ("memory is nobody else's", memory::private),
     ("every option is checked", options::checked),
     ("options that mean nothing are refused", options::refused),
     ("a damaged superblock is refused", damage::superblock),
@@ -80,11 +83,12 @@ pub const ALL: &[(&str, Case)] = &[
     ("hostile options", garbage::uris),
 ];
 
-/// Every role of a helper, by name.
+/// Every role of a peer, by name.
 pub const ROLES: &[(&str, Role)] = &[
     ("open", create::open_role),
     ("squeeze", create::squeeze_role),
     ("lost", lost::role),
+    ("say-flags", memory::role),
     ("hoard", extents::hoard_role),
     ("reseal", extents::reseal_role),
     ("store-sealed", extents::store_sealed_role),

@@ -3,7 +3,7 @@
 use csm::{Context, ErrorKind, Region};
 
 use crate::fixture::small;
-use crate::process::{Helper, Inside};
+use crate::process::{Inside, Peer};
 use crate::table::{assert_empty, assert_sound, open, publish_stamp, read_stamp, stamp_of};
 use crate::{Fixture, Outcome, Scratch, skip};
 
@@ -55,9 +55,9 @@ pub(super) fn borrower(fixture: &dyn Fixture) -> Outcome {
     assert_eq!((info.node, info.owner_node, info.nodes), (1, 0, 2));
     assert_reads_only(&borrower, ErrorKind::NotOwner);
     drop(borrower);
-    let mut helper = Helper::start("store", &[&scratch.with("node=1")]);
-    helper.await_line("storing");
-    helper.finish_by(libc::SIGSEGV);
+    let mut peer = Peer::start("store", &[&scratch.with("node=1")]);
+    peer.await_line("storing");
+    peer.finish_by(libc::SIGSEGV);
     let owner = scratch.open("");
     owner.remove("t").expect("remove");
     assert_empty(&owner);
@@ -71,7 +71,7 @@ pub(super) fn borrower_dies(fixture: &dyn Fixture) -> Outcome {
     let scratch = Scratch::new(fixture);
     let owner = scratch.create(&small(2));
     publish_stamp(&owner, "t", 1000, 6).expect("publish");
-    let mut reader = Helper::start("lease", &[&scratch.with("node=1"), "t"]);
+    let mut reader = Peer::start("lease", &[&scratch.with("node=1"), "t"]);
     reader.await_line("6");
     owner.remove("t").expect("remove");
     let leases = owner.leases().expect("leases");
@@ -104,12 +104,12 @@ pub(super) fn read_only(fixture: &dyn Fixture) -> Outcome {
     let reader = scratch.open("access=ro");
     assert_reads_only(&reader, ErrorKind::ReadOnly);
     drop(reader);
-    let mut helper = Helper::start("store", &[&scratch.with("access=ro")]);
-    helper.await_line("storing");
-    helper.finish_by(libc::SIGSEGV);
+    let mut peer = Peer::start("store", &[&scratch.with("access=ro")]);
+    peer.await_line("storing");
+    peer.finish_by(libc::SIGSEGV);
     // A reader's lease counts like any other, until it dies.
     let region = scratch.open("");
-    let mut reader = Helper::start("lease", &[&scratch.with("access=ro"), "t"]);
+    let mut reader = Peer::start("lease", &[&scratch.with("access=ro"), "t"]);
     reader.await_line("6");
     region.remove("t").expect("remove");
     assert_eq!(region.stats().expect("stats").retired, 1);

@@ -5,7 +5,7 @@ use std::os::unix::fs::chown;
 use csm::{Context, ErrorKind};
 
 use crate::fixture::small;
-use crate::process::{Helper, Inside};
+use crate::process::{Inside, Peer};
 use crate::table::{publish_stamp, read_stamp};
 use crate::{Fixture, Outcome, Scratch, Skipped};
 
@@ -23,7 +23,7 @@ fn need_root() -> Outcome {
 /// Becomes "nobody"; then opens region 0 and reads table "t", or with argument 1 "create" creates it with a
 /// table. Says the stamp or the error, and stays until told.
 pub(super) fn role(inside: &mut Inside) {
-    // SAFETY: gives up rights, which changes no memory; the helper has one thread.
+    // SAFETY: gives up rights, which changes no memory; the peer has one thread.
     unsafe {
         assert_eq!(libc::setgroups(0, std::ptr::null()), 0);
         assert_eq!((libc::setgid(NOBODY), libc::setuid(NOBODY)), (0, 0));
@@ -77,7 +77,7 @@ pub(super) fn trusted(fixture: &dyn Fixture) -> Outcome {
     need_root()?;
     let scratch = Scratch::new(fixture);
     let mut theirs =
-        Helper::start("as-user", &[&scratch.to_create(&format!("{}&mode=0666", small(2))), "create"]);
+        Peer::start("as-user", &[&scratch.to_create(&format!("{}&mode=0666", small(2))), "create"]);
     theirs.await_line("12");
     let e = scratch.try_open("").expect_err("another user's");
     assert!(e.kind() == ErrorKind::NotYours && e.message().contains("owner=65534"), "{e}");
@@ -105,7 +105,7 @@ pub(super) fn unprivileged(fixture: &dyn Fixture) -> Outcome {
         let scratch = Scratch::new(fixture);
         let region = scratch.create(&format!("{}&mode={mode}", small(2)));
         publish_stamp(&region, "t", 100, 13).expect("publish");
-        let mut user = Helper::start("as-user", &[&scratch.with(options), "open"]);
+        let mut user = Peer::start("as-user", &[&scratch.with(options), "open"]);
         let said = user.hear();
         assert!(said.starts_with(expected) && said.contains(&scratch.uri), "{mode} {options}: {said}");
         user.await_line(destroy);
@@ -115,7 +115,7 @@ pub(super) fn unprivileged(fixture: &dyn Fixture) -> Outcome {
     let scratch = Scratch::new(fixture);
     let region = scratch.create(&format!("{}&mode=0666", small(2)));
     publish_stamp(&region, "t", 100, 13).expect("publish");
-    let mut user = Helper::start("as-user", &[&scratch.with("owner=0"), "open"]);
+    let mut user = Peer::start("as-user", &[&scratch.with("owner=0"), "open"]);
     user.await_line("13");
     user.kill();
     assert_eq!(region.reap().expect("reap").len(), 1);

@@ -3,7 +3,7 @@
 use csm::Context;
 
 use crate::fixture::small;
-use crate::process::{Helper, Inside};
+use crate::process::{Inside, Peer};
 use crate::table::{assert_empty, assert_sound, open, publish_stamp, read_stamp, stamp_of};
 use crate::{Fixture, Outcome, Scratch};
 
@@ -41,7 +41,7 @@ pub(super) fn reader_keeps(fixture: &dyn Fixture) -> Outcome {
     let scratch = Scratch::new(fixture);
     let region = scratch.create(&small(4));
     let first = publish_stamp(&region, "t", 4000, 1).expect("publish");
-    let mut reader = Helper::start("lease", &[&scratch.uri, "t"]);
+    let mut reader = Peer::start("lease", &[&scratch.uri, "t"]);
     reader.await_line("1");
     let mine = open(&region, "t").expect("open");
     let one = region.stats().expect("stats").live_bytes;
@@ -93,7 +93,7 @@ pub(super) fn reader_killed(fixture: &dyn Fixture) -> Outcome {
     let region = scratch.create(&small(4));
     publish_stamp(&region, "t", 4000, 1).expect("publish");
     let one = region.stats().expect("stats").live_bytes;
-    let mut readers: Vec<Helper> = (0..3).map(|_| Helper::start("lease", &[&scratch.uri, "t"])).collect();
+    let mut readers: Vec<Peer> = (0..3).map(|_| Peer::start("lease", &[&scratch.uri, "t"])).collect();
     readers.iter_mut().for_each(|reader| reader.await_line("1"));
     publish_stamp(&region, "t", 4000, 2).expect("replace");
     for reader in readers {

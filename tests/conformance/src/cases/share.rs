@@ -6,7 +6,7 @@ use arrow_array::{Array, Int64Array, RecordBatch};
 use csm::{Context, Region};
 
 use crate::fixture::small;
-use crate::process::{Helper, Inside};
+use crate::process::{Inside, Peer};
 use crate::table::{
     addresses as places, assert_empty, assert_sound, open, publish, publish_stamp, read_stamp, stamp_of,
     stamped,
@@ -42,10 +42,10 @@ pub(super) fn addresses(fixture: &dyn Fixture) -> Outcome {
     assert_eq!((published.rows, published.batches, published.bytes_copied), (6000, 2, 0));
     assert!(published.bytes_in_place > 6000 * 16);
     let expected = format!("42 {:?}", places(&batches));
-    let mut reader = Helper::start("read", &[&scratch.uri, "mine"]);
+    let mut reader = Peer::start("read", &[&scratch.uri, "mine"]);
     assert_eq!(reader.hear(), expected);
     // And the other way round.
-    let mut publisher = Helper::start("publish", &[&scratch.uri, "theirs", "43"]);
+    let mut publisher = Peer::start("publish", &[&scratch.uri, "theirs", "43"]);
     let there = publisher.hear();
     let table = open(&region, "theirs").expect("open");
     assert_eq!(format!("{:?}", places(&table.record_batches().expect("batches"))), there);
@@ -108,7 +108,7 @@ pub(super) fn shared(fixture: &dyn Fixture) -> Outcome {
         assert_eq!(published.bytes_copied, 0, "{name}");
     }
     // What another process published can be published again by this one, under another name.
-    let mut publisher = Helper::start("publish", &[&scratch.uri, "theirs", "3"]);
+    let mut publisher = Peer::start("publish", &[&scratch.uri, "theirs", "3"]);
     publisher.hear();
     let theirs = open(&region, "theirs").expect("open").record_batches().expect("batches");
     assert_eq!(publish(&region, "ours", &theirs, false).expect("publish").bytes_copied, 0);
@@ -143,7 +143,7 @@ pub(super) fn publisher_gone(fixture: &dyn Fixture) -> Outcome {
     let scratch = Scratch::new(fixture);
     drop(scratch.create(&small(4)));
     for killed in [true, false] {
-        let mut publisher = Helper::start("publish", &[&scratch.uri, "t", "8"]);
+        let mut publisher = Peer::start("publish", &[&scratch.uri, "t", "8"]);
         publisher.hear();
         if killed {
             publisher.kill();

@@ -7,7 +7,7 @@ use arrow_array::RecordBatch;
 use csm::{Context, ErrorKind, Region};
 
 use crate::fixture::small;
-use crate::process::{Helper, Inside};
+use crate::process::{Inside, Peer};
 use crate::table::{assert_empty, assert_sound, open, publish, read_stamp, stamp_of, stamped};
 use crate::{Fixture, Outcome, Scratch};
 
@@ -32,9 +32,9 @@ pub(super) fn two_regions(fixture: &dyn Fixture) -> Outcome {
     assert_eq!(read_stamp(&home, "t"), 4);
 
     // A reader needs both regions open, and says so.
-    let mut reader = Helper::start("lease", &[&one.uri, "t"]);
+    let mut reader = Peer::start("lease", &[&one.uri, "t"]);
     reader.await_line("RegionNotFound");
-    let mut reader = Helper::start("verify-anchors", &[&one.uri, &two.uri]);
+    let mut reader = Peer::start("verify-anchors", &[&one.uri, &two.uri]);
     reader.await_line("4");
     publish(&home, "t", &[across(&home, &other, 5)], true).expect("replace");
     assert_eq!(home.stats().expect("stats").retired, 1);
@@ -109,7 +109,7 @@ pub(super) fn verify_while_publishing(fixture: &dyn Fixture) -> Outcome {
     // there is room for every anchor.
     let options = "size=12M&catalog=400&nodes=2&members=8&leases=112";
     let (home, other) = (one.create(options), two.create(options));
-    let mut verifier = Helper::start("verify-anchors", &[&one.uri, &two.uri, "verify"]);
+    let mut verifier = Peer::start("verify-anchors", &[&one.uri, &two.uri, "verify"]);
     verifier.await_line("ready");
     for stamp in 0..150 {
         publish(&home, "t", &[across(&home, &other, stamp)], true).expect("publish");

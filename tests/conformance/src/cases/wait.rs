@@ -5,7 +5,7 @@ use std::time::Duration;
 use csm::{Context, ErrorKind};
 
 use crate::fixture::small;
-use crate::process::{DEADLINE, Helper, Inside};
+use crate::process::{DEADLINE, Inside, Peer};
 use crate::table::{publish_stamp, read_stamp};
 use crate::{Fixture, Outcome, Scratch};
 
@@ -25,15 +25,15 @@ pub(super) fn arrives(fixture: &dyn Fixture) -> Outcome {
     } else {
         vec![scratch.uri.clone(), scratch.with("node=1")]
     };
-    let mut waiting: Vec<Helper> = uris.iter().map(|uri| Helper::start("wait", &[uri, "late"])).collect();
-    for helper in &mut waiting {
-        helper.await_line("waiting");
+    let mut waiting: Vec<Peer> = uris.iter().map(|uri| Peer::start("wait", &[uri, "late"])).collect();
+    for peer in &mut waiting {
+        peer.await_line("waiting");
     }
     publish_stamp(&region, "other", 10, 1).expect("publish");
     publish_stamp(&region, "late", 10, 2).expect("publish");
-    for mut helper in waiting {
-        helper.await_line("2");
-        helper.finish();
+    for mut peer in waiting {
+        peer.await_line("2");
+        peer.finish();
     }
     region.wait("late", Duration::ZERO).expect("there already");
     Ok(())

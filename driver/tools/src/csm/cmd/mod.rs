@@ -14,7 +14,7 @@ mod wait;
 
 use chrono::{DateTime, SecondsFormat};
 use clap::{Args, Subcommand};
-use csm::{Context, Region, Result, TableInfo};
+use csm::{Context, ContextOptions, Region, Result, TableInfo};
 use serde_json::{Value, json};
 
 /// What to do.
@@ -59,8 +59,10 @@ struct At {
 }
 
 impl At {
+    /// Opens it, so that a region cut short meanwhile is an error and not the end of the process.
     fn open(&self) -> Result<Region> {
-        Context::new()?.open(&self.uri)
+        let options = ContextOptions { survive_region_loss: true, ..ContextOptions::default() };
+        Context::with_options(options)?.open(&self.uri)
     }
 }
 

@@ -53,7 +53,12 @@ pub(crate) fn open(path: &Path, format: Option<Format>, csv: &CsvOptions) -> Res
     let mut file = File::open(path).map_err(|e| fail::system(format_args!("open {path:?}"), &e))?;
     let mut head = Vec::new();
     let looked = file.by_ref().take(4096).read_to_end(&mut head).and_then(|_| file.seek(SeekFrom::End(0)));
-    let total_bytes = looked.map_err(|e| fail::system(format_args!("read {path:?}"), &e))?;
+    let total_bytes = looked.map_err(|e| match e.raw_os_error() {
+        Some(libc::ESPIPE) => {
+            fail::bad_file(path, "a pipe cannot be read twice; save what comes out of it to a file first")
+        }
+        _ => fail::system(format_args!("read {path:?}"), &e),
+    })?;
     file.rewind().map_err(|e| fail::system(format_args!("rewind {path:?}"), &e))?;
 
     let content = Content::of(&head);
