@@ -26,8 +26,10 @@ HEADER  := $(CARGO) run -q --locked --manifest-path ffi/Cargo.toml --example hea
 
 all: $(OUT)/libcsm.so
 
+# One after the other: built together, the library would get the features that the command asks for.
 rust:
-	$(CARGO) build --release --locked -p csm-ffi -p csm-tools
+	$(CARGO) build --release --locked -p csm-ffi
+	$(CARGO) build --release --locked -p csm-tools
 
 $(OUT)/libcsm.a: rust ;
 

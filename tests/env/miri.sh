@@ -1,7 +1,9 @@
 #!/bin/sh
-# The unit tests of the crate under Miri, which finds undefined behaviour; tests that Miri cannot run
-# (system calls it does not know) say `#[cfg_attr(miri, ignore)]`.
+# Miri finds undefined behaviour, in what needs no fixed mapping: the parsers, the exported C structs and their
+# release callbacks, on any thread.
 . "$(dirname "$0")/lib.sh"
 cargo +nightly miri --version >/dev/null 2>&1 ||
     refused "Miri" "rustup toolchain install nightly --component miri,rust-src"
-MIRIFLAGS="-Zmiri-disable-isolation" cargo +nightly miri test --locked -p csm --lib --no-default-features
+export MIRIFLAGS=-Zmiri-disable-isolation
+cargo +nightly miri test --locked -p csm --lib -- table:: units:: uri:: error:: region::layout:: region::superblock::round
+cargo +nightly miri test --locked -p csm --test format -- release
