@@ -53,8 +53,8 @@ pub const OPTIONS: &[(&str, Sort, &str, &str)] = &[
     (
         "hugepages",
         Sort::Checked,
-        "thp",
-        "thp (transparent, where the kernel has them), none, or 2M (reserved ones, hugetlbfs)",
+        "none",
+        "none, thp (transparent; 1 to 3 s a GiB at creation where the system does not give them) or 2M (reserved, hugetlbfs)",
     ),
     ("prefault", Sort::PerOpen, "no", "yes makes every page present at once, in parallel"),
     ("numa", Sort::Create, "any", "NUMA node whose memory is used"),

@@ -155,8 +155,8 @@ impl Device for Shm {
                 let (start, end) =
                     (range.start / page * page, range.end.next_multiple_of(page).min(len_bytes));
                 if huge && let Err(e) = mem::populate_huge(&self.file, start..end) {
-                    // Allocating below says what is missing, if anything is.
-                    log::debug!("{}: huge pages: {e}", self.label);
+                    // Allocating below says what memory is missing, if any; without huge pages it works all the same.
+                    log::warn!("{}: not everything is on huge pages: {e}", self.label);
                 }
                 file::allocate(&self.file, &self.path, start, end)
             })

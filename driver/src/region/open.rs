@@ -84,7 +84,7 @@ pub(crate) fn create(uri: &Uri) -> Result<Opened> {
     let layout = Layout::new(shape).map_err(about)?;
     let (base, slot) = (base_of(uri)?, slot_of(uri)?);
     let node = node_of(uri, &shape)?;
-    let huge_pages = uri.choice("hugepages", HUGE_PAGES)?.unwrap_or(HugePages::Transparent);
+    let huge_pages = uri.choice("hugepages", HUGE_PAGES)?.unwrap_or(HugePages::None);
     if node != 0 {
         return Err(uri.invalid("node", "a region is created by the node that owns it, node 0"));
     }

@@ -160,10 +160,35 @@ pub(crate) fn populate_huge(file: &File, range: Range<u64>) -> Result<()> {
         // SAFETY: inside the mapping made just above.
         unsafe { map_over(at, len, file.as_fd(), range.start, true) }?;
         advise(at, len, Advice::HugePage)?;
-        advise(at, len, Advice::PopulateWrite)
+        advise(at, len, Advice::PopulateWrite)?;
+        // Where the system's setting gave small pages, they are gathered into huge ones now: this asks no setting.
+        collapse(at, len)
     });
     unmap(start, reserved)?;
     populated
+}
+
+/// Gathers the pages of a range into huge ones.
+fn collapse(address: NonNull<u8>, len: u64) -> Result<()> {
+    let start = (address.as_ptr() as u64).next_multiple_of(HUGE_PAGE_BYTES);
+    let end = (address.as_ptr() as u64 + len) / HUGE_PAGE_BYTES * HUGE_PAGE_BYTES;
+    if start >= end {
+        return Ok(());
+    }
+    let skip = start - address.as_ptr() as u64;
+    // SAFETY: moves what the pages hold to other pages, at the same addresses.
+    let done = unsafe {
+        libc::madvise(
+            address.as_ptr().wrapping_add(index(skip)).cast(),
+            index(end - start),
+            libc::MADV_COLLAPSE,
+        )
+    };
+    if done == 0 {
+        Ok(())
+    } else {
+        Err(failed("madvise(MADV_COLLAPSE)", index(start), end - start, Errno::last()))
+    }
 }
 
 /// Calls `allocate` while this thread's new memory comes from NUMA node `node` and no other.

@@ -75,7 +75,7 @@ fn main() {
                 &PublishOptions::default(),
             )
             .expect("publish");
-        for (how, suffix, goal) in [("", "", goal), (", prefault=yes", "?prefault=yes", goal)] {
+        for (how, suffix, goal) in [("", "", None), (", prefault=yes", "?prefault=yes", goal)] {
             let [own, open, scan] = measure(&format!("{}{suffix}", scratch.uri()));
             row(&format!("{pages} pages{how}: own memory"), own, "ms", None);
             row(&format!("{pages} pages{how}: open"), open, "ms", None);

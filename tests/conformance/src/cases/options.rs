@@ -11,7 +11,7 @@ const CHECKED: &[(&str, &str, &str)] = &[
     ("max", "32M", "64M"),
     ("slot", "11", "12"),
     ("base", "0x400000000000", "0x410000000000"),
-    ("hugepages", "thp", "none"),
+    ("hugepages", "none", "thp"),
     ("catalog", "77", "78"),
     ("nodes", "3", "2"),
     ("members", "9", "10"),
