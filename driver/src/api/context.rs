@@ -74,6 +74,7 @@ impl Context {
     pub fn create(&self, uri: &str) -> Result<Region> {
         let uri = Uri::parse(uri)?;
         let patience = self.patience(&uri)?;
+        let _creating = device::creation_lock(&uri);
         let mut registry = REGISTRY.lock();
         let opened = open::create(&uri)?;
         let uuid = opened.superblock.uuid;

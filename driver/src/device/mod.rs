@@ -108,6 +108,14 @@ pub(crate) fn open(uri: &Uri, writable: bool) -> Result<Arc<dyn Device>> {
     }
 }
 
+/// What a creation holds while it chooses an address and until it has a name, so that no other one on this host
+/// chooses the same.
+pub(crate) fn creation_lock(uri: &Uri) -> Option<impl Drop> {
+    match uri.scheme() {
+        Scheme::Shm => shm::creation_lock(),
+    }
+}
+
 /// The windows beside the one `uri` names on this host, as far as they can be seen: whoever creates a
 /// region keeps clear of their addresses.
 pub(crate) fn neighbours(uri: &Uri) -> Vec<Arc<dyn Device>> {

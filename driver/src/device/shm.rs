@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::{CoherenceReport, Device};
 use uuid::Uuid;
@@ -21,6 +22,7 @@ const SHM_DIR: &str = "/dev/shm";
 const FILE_PREFIX: &str = "csm.";
 const CONTROL_PREFIX: &str = "csm-members.";
 const HUGE_PAGE_BYTES: u64 = 2 * MIB;
+const CREATION_PATIENCE: Duration = Duration::from_secs(5);
 const NUMA_NODES: &str = "/sys/devices/system/node";
 const HUGE_POOL: &str = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages";
 
@@ -102,6 +104,12 @@ impl Shm {
 fn free_bytes() -> u64 {
     let in_shm = nix::sys::statvfs::statvfs(SHM_DIR).map_or(0, |s| s.blocks_available() * s.fragment_size());
     in_shm.min(mem::available_bytes())
+}
+
+/// Keeps two creations on this host from taking the same slot: held from the look at the neighbours until the
+/// region has its name. Whoever holds it for long is not waited for; then two regions may share a slot.
+pub(crate) fn creation_lock() -> Option<impl Drop> {
+    file::lock_dir(Path::new(SHM_DIR), CREATION_PATIENCE)
 }
 
 /// Every region of this host that can be read.

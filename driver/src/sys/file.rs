@@ -4,9 +4,10 @@ use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, FallocateFlags, FcntlArg, OFlag};
+use nix::fcntl::{AtFlags, FallocateFlags, FcntlArg, Flock, FlockArg, OFlag};
 use nix::sys::stat::Mode;
 
 use crate::error::{Error, Result};
@@ -44,6 +45,20 @@ pub(crate) fn open(path: &Path, writable: bool) -> Result<File> {
     let access = if writable { OFlag::O_RDWR } else { OFlag::O_RDONLY };
     let flags = access | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
     nix::fcntl::open(path, flags, Mode::empty()).map(File::from).map_err(|e| failed("open", path, e))
+}
+
+/// Takes the advisory lock of a directory, waiting at most `patience`; None when somebody holds it that long.
+pub(crate) fn lock_dir(dir: &Path, patience: Duration) -> Option<Flock<File>> {
+    let mut file = File::open(dir).ok()?;
+    let deadline = Instant::now() + patience;
+    loop {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Some(lock),
+            Err((back, Errno::EWOULDBLOCK | Errno::EINTR)) if Instant::now() < deadline => file = back,
+            Err(_) => return None,
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// Removes a name.

@@ -18,11 +18,16 @@ pub fn run(fixtures: &'static [&'static dyn Fixture]) -> ! {
             (format!("{}::{name}", fixture.name()), Box::new(move || case(*fixture)))
         })
     });
-    run_tests(tests.collect(), cases::ROLES)
+    // One at a time: the cases share this process's slots of address space, and some take them all.
+    run_on(Some(1), tests.collect(), cases::ROLES)
 }
 
 /// Runs tests, or is a peer in one of the roles. Does not return.
 pub fn run_tests(tests: Vec<Test>, roles: &[(&str, Role)]) -> ! {
+    run_on(None, tests, roles)
+}
+
+fn run_on(threads: Option<usize>, tests: Vec<Test>, roles: &[(&str, Role)]) -> ! {
     if let Some(status) = process::run_role(roles) {
         std::process::exit(status);
     }
@@ -36,7 +41,9 @@ pub fn run_tests(tests: Vec<Test>, roles: &[(&str, Role)]) -> ! {
             }
         })
     });
-    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit()
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = threads.or(arguments.test_threads);
+    libtest_mimic::run(&arguments, trials.collect()).exit()
 }
 
 /// Tells what was skipped; also in the file that `CSM_SKIPPED` names, where `make test` looks.
