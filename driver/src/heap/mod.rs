@@ -36,13 +36,14 @@ use crate::region::layout::{CHUNK_BYTES, ZONE_BYTES};
 use crate::region::lock::Holder;
 use crate::region::space::Space;
 use crate::region::word::Word;
+use crate::units::index;
 use chunks::{Note, note};
 use class::{block_bytes, class_for};
 use marks::Mark;
 use private::Private;
 
 pub(crate) use report::stats;
-pub(crate) use view::View;
+pub(crate) use view::{COUNT, View};
 
 /// How often one allocation asks for space to be reclaimed before it fails.
 const RECLAIMS_MAX: u32 = 4;
@@ -64,13 +65,6 @@ impl Process for Member {
     fn shard(&self, shard: u64) -> &[Word] {
         Member::shard(self, shard)
     }
-}
-
-/// An index of something that was checked to be in memory: machines are 64-bit.
-#[inline]
-#[expect(clippy::cast_possible_truncation, reason = "usize has 64 bits, lib.rs sees to it")]
-fn index(value: u64) -> usize {
-    value as usize
 }
 
 /// A process's heap in a region. Any thread may call it.

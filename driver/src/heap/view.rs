@@ -16,7 +16,7 @@ pub(super) const GRANULES_PER_CHUNK: u64 = CHUNK_BYTES / GRANULE_BYTES;
 /// A reference byte: a process holds the extent.
 pub(super) const HELD: u8 = 1 << 7;
 /// A reference byte: committed descriptors that list the extent. At the most, nobody knows how many.
-pub(super) const COUNT: u8 = HELD - 1;
+pub(crate) const COUNT: u8 = HELD - 1;
 
 /// The chunk entries and reference bytes of a region, as large as it is now.
 #[derive(Clone, Copy)]

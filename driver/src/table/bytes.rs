@@ -6,15 +6,7 @@
 //! reader has checked before.
 
 use crate::error::{Error, ErrorKind, Result};
-
-const _: () = assert!(cfg!(target_endian = "little"), "tables are little-endian in memory");
-const _: () = assert!(cfg!(target_pointer_width = "64"), "regions need 64-bit addresses");
-
-/// A length that is at most the size of something in memory, as an index.
-#[allow(clippy::cast_possible_truncation, reason = "usize has 64 bits, see above")]
-pub(crate) const fn index(n: u64) -> usize {
-    n as usize
-}
+pub(crate) use crate::units::index;
 
 /// A count that a format keeps in 32 bits.
 pub(crate) fn narrow(n: usize, what: &str) -> Result<u32> {

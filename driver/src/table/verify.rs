@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 use super::descriptor::Descriptor;
 use super::tables::{HIDDEN, Tables};
 use crate::error::Result;
+use crate::heap::COUNT;
 use crate::member;
 use crate::region::layout::GRANULE_BYTES;
 use crate::region::space::Control;
@@ -109,7 +110,6 @@ impl Tables {
 
     /// Holds every reference byte against what the descriptors list.
     fn check_references(&self, counts: &HashMap<u64, u64>, problems: &mut Vec<String>) {
-        const COUNT: u8 = 0x7f;
         let layout = self.space.layout();
         let bytes = self.space.bytes(layout.refs_off, self.space.data_bytes() / GRANULE_BYTES);
         for (granule, byte) in bytes.iter().enumerate() {
