@@ -112,6 +112,10 @@ kinds! {
     Closed = 50,
     /// The handle belongs to the process this one was forked from.
     Forked = 51,
+    /// This node was declared off by an operator; its leases count no more.
+    Fenced = 52,
+    /// The simulated link found a line that was not written back, or an old one that was used.
+    Incoherent = 53,
 
     /// A system call failed.
     System = 60,

@@ -61,6 +61,8 @@ mod coherence;
 mod device;
 pub mod error;
 mod heap;
+#[cfg(feature = "test-hooks")]
+pub mod hooks;
 mod lease;
 mod map;
 mod member;
@@ -76,7 +78,7 @@ pub use coherence::CoherenceStats;
 pub use device::{CoherenceReport, MemoryType, Roles};
 pub use error::{Error, ErrorKind, Result};
 pub use member::MemberInfo;
-#[cfg(feature = "crash-points")]
-pub use region::crash;
 pub use stats::RegionStats;
-pub use table::{OpenOptions, PublishOptions, Published, Table, TableInfo, TableLease, VerifyReport};
+pub use table::{
+    NodeInfo, NodeState, OpenOptions, PublishOptions, Published, Table, TableInfo, TableLease, VerifyReport,
+};

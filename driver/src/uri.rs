@@ -21,10 +21,18 @@ const ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b'%').add(b'/').add(b'?').add
 pub enum Scheme {
     /// Shared memory of one host.
     Shm,
+    /// Shared memory of one host that behaves like a link without coherence: the simulator.
+    Incoherent,
 }
 
 impl Scheme {
-    const ALL: [(&'static str, Self); 1] = [("shm", Self::Shm)];
+    const ALL: [(&'static str, Self); 2] = [("shm", Self::Shm), ("incoherent", Self::Incoherent)];
+
+    /// Whether regions of this scheme have `option`.
+    #[must_use]
+    pub fn has(self, option: &str) -> bool {
+        ONLY.iter().all(|(only, options)| *only == self || !options.contains(&option))
+    }
 
     /// The scheme as it is written.
     #[must_use]
@@ -44,7 +52,8 @@ pub enum Sort {
     PerOpen,
 }
 
-/// Every option: name, sort, default, meaning. The documentation and the error texts are made of this.
+/// Every option: name, sort, default, meaning. The documentation and the error texts are made of this. Those of
+/// one scheme alone stand in [`ONLY`].
 pub const OPTIONS: &[(&str, Sort, &str, &str)] = &[
     ("size", Sort::Checked, "-", "bytes of the region, metadata included; a multiple of 2M"),
     ("max", Sort::Checked, "size", "bytes the region may grow to"),
@@ -67,6 +76,35 @@ pub const OPTIONS: &[(&str, Sort, &str, &str)] = &[
     ("node", Sort::PerOpen, "0", "this process's node; node 0 owns the region"),
     ("owner", Sort::PerOpen, "own uid", "user id that must own the region"),
     ("wait", Sort::PerOpen, "10s", "the longest this process waits for another one, in s or ms"),
+    (
+        "coherence",
+        Sort::Checked,
+        "gc",
+        "what the nodes do for coherence: gc (nothing), lender (borrowers write back and invalidate) or lc (all do)",
+    ),
+    (
+        "flush",
+        Sort::PerOpen,
+        "auto",
+        "the cache instruction to use, for tests: clwb, clflushopt, clflush, ...",
+    ),
+    ("profile", Sort::Checked, "lc", "the simulated link, as for coherence="),
+    ("line", Sort::Checked, "128", "bytes that the simulated link moves at once: 64 or 128"),
+    ("seed", Sort::PerOpen, "1", "what the simulated link's adversary draws from"),
+    (
+        "boot",
+        Sort::PerOpen,
+        "1",
+        "which start of the simulated node this is; a new one loses the node's cache",
+    ),
+    ("delay", Sort::PerOpen, "0ms", "how long the simulated link takes to move lines, a fence"),
+    ("loss", Sort::PerOpen, "never", "lines after which the simulated link fails in this process"),
+];
+
+/// Options that only one kind of device has.
+const ONLY: &[(Scheme, &[&str])] = &[
+    (Scheme::Shm, &["hugepages", "numa", "coherence", "flush"]),
+    (Scheme::Incoherent, &["profile", "line", "seed", "boot", "delay", "loss"]),
 ];
 
 /// A parsed URI. Values are kept as text until they are asked for.
@@ -119,6 +157,11 @@ impl Uri {
             };
             if uri.get(key).is_some() {
                 return Err(bad(text, format_args!("option {key:?} is given twice")));
+            }
+            if !scheme.has(key) {
+                let of =
+                    Scheme::ALL.iter().find(|(_, other)| other.has(key)).map_or("other", |(name, _)| name);
+                return Err(bad(text, format_args!("option {key:?} is for {of}: regions")));
             }
             let value = decode(text, value)?;
             uri.options.push((key, value));
@@ -254,6 +297,8 @@ mod tests {
             ("shm:x?size", "has no value"),
             ("shm:x?size=1G&size=2G", "given twice"),
             ("shm:%FF", "UTF-8"),
+            ("shm:x?seed=1", "is for incoherent: regions"),
+            ("incoherent:x?numa=0", "is for shm: regions"),
         ] {
             let e = Uri::parse(text).expect_err(text);
             assert_eq!(e.kind(), ErrorKind::BadUri);

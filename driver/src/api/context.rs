@@ -1,5 +1,6 @@
 //! The context: what concerns a process as a whole.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::heap::Heap;
 use crate::lease::Leases;
 use crate::map;
+use crate::member::beat::Beat;
 use crate::member::{ControlFile, Member};
 use crate::region::open::{self, Opened};
 use crate::sys::{file, process};
@@ -74,12 +76,12 @@ impl Context {
     pub fn create(&self, uri: &str) -> Result<Region> {
         let uri = Uri::parse(uri)?;
         let patience = self.patience(&uri)?;
-        let _creating = device::creation_lock(&uri);
+        let _creating = device::creation_lock();
         let mut registry = REGISTRY.lock();
         let opened = open::create(&uri)?;
         let uuid = opened.superblock.uuid;
-        let control_path = opened.device.control_path(&uuid);
-        let control = ControlFile::create(&control_path, opened.device.mode())?;
+        let control_path = opened.device.control_path(&uuid, opened.node);
+        let control = ControlFile::create(&control_path, opened.device.mode()?, opened.device.is_one_host())?;
         let made = self.join(&uri, opened, patience).and_then(|tables| {
             prefault(&uri, &tables)?;
             tables.opened.device.commit()?;
@@ -141,19 +143,20 @@ impl Context {
         }
         // Even a damaged region can be removed, whether or not it can say which one it is.
         let uuid = open::peek(&*device, false).map_or(Uuid::nil(), |(superblock, _)| superblock.uuid);
-        let path = device.control_path(&uuid);
+        let paths = device.control_paths(&uuid)?;
         let held = REGISTRY.lock().get(uuid.as_bytes()).is_some();
-        if held || ControlFile::open(&path).is_ok_and(|control| control.in_use()) {
+        let in_use = |path: &PathBuf| ControlFile::open(path, 0, true).is_ok_and(|control| control.in_use());
+        if held || paths.iter().any(in_use) {
             let user = if held { "this process" } else { "another process" };
             let text =
                 format!("region {0:?} is in use by {user}; csm stat {0} shows who has it open", uri.label());
             return Err(Error::new(ErrorKind::InUse, text));
         }
         device.remove()?;
-        match file::unlink(&path) {
+        paths.iter().try_for_each(|path| match file::unlink(path) {
             Err(e) if e.errno() != libc::ENOENT => Err(e),
             _ => Ok(()),
-        }
+        })
     }
 
     fn patience(&self, uri: &Uri) -> Result<Duration> {
@@ -164,8 +167,10 @@ impl Context {
     fn join(&self, uri: &Uri, opened: Opened, patience: Duration) -> Result<Tables> {
         let uuid: Uuid = opened.superblock.uuid;
         let space = opened.space.clone();
-        let control = ControlFile::open(&opened.device.control_path(&uuid))?;
-        let member = Arc::new(Member::join(space.clone(), control.clone(), opened.node)?);
+        let device = &opened.device;
+        let path = device.control_path(&uuid, opened.node);
+        let control = ControlFile::open(&path, device.mode()?, device.is_one_host())?;
+        let member = Arc::new(Member::join(space.clone(), control.clone(), device.boot()?, patience)?);
         let heap =
             opened.writable.then(|| Heap::new(space.clone(), member.clone())).transpose()?.map(Arc::new);
         let leases = Leases::new(space.clone(), member.clone());
@@ -175,7 +180,9 @@ impl Context {
                 heap.reap(member.slot())?;
             }
         }
+        let beat = (!device.is_one_host()).then(|| Beat::start(member.clone())).transpose()?;
         Ok(Tables {
+            beat,
             label: uri.label(),
             uuid,
             leases,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::coherence::Step;
 use crate::device::CoherenceReport;
 use crate::error::{Error, ErrorKind, Result};
 use crate::member::MemberInfo;
@@ -14,7 +15,9 @@ use crate::stats::RegionStats;
 use crate::sys::process;
 use crate::table::cdata::{ArrowArray, ArrowArrayStream, ArrowSchema};
 use crate::table::tables::Tables;
-use crate::table::{OpenOptions, PublishOptions, Published, Table, TableInfo, TableLease, VerifyReport};
+use crate::table::{
+    NodeInfo, OpenOptions, PublishOptions, Published, Table, TableInfo, TableLease, VerifyReport,
+};
 
 /// An open region. Clones share it; any thread may use it. The last handle to go, and the last array read
 /// from the region, leaves it.
@@ -102,6 +105,7 @@ impl Region {
     pub fn info(&self) -> Result<RegionInfo> {
         let tables = self.open()?;
         let (superblock, space) = (&tables.opened.superblock, &tables.space);
+        space.hear_size();
         let (size_bytes, data_bytes) = (space.size_bytes(), space.data_bytes());
         Ok(RegionInfo {
             label: tables.label.clone(),
@@ -118,7 +122,7 @@ impl Region {
             members: superblock.shape.members,
             names: superblock.shape.names,
             layout_version: LAYOUT_VERSION,
-            coherence: tables.opened.device.coherence(),
+            coherence: tables.opened.coherence,
             writable: tables.opened.writable,
             created_unix_ns: superblock.created_unix_ns,
         })
@@ -138,6 +142,51 @@ impl Region {
     /// As [`Region::info`].
     pub fn members(&self) -> Result<Vec<MemberInfo>> {
         Ok(self.open()?.members())
+    }
+
+    /// The nodes that ever had the region open: who reads, who is silent, who was fenced.
+    ///
+    /// # Errors
+    /// As [`Region::info`].
+    pub fn nodes(&self) -> Result<Vec<NodeInfo>> {
+        self.open()?.nodes()
+    }
+
+    /// Declares that `node` is off, which is the caller's word for it: its leases count no more, and what they alone
+    /// protected is used anew. A node that is not off reads other tables' bytes from then on;
+    /// [`Table::check`](crate::Table::check) tells it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotOwner`], [`ErrorKind::ReadOnly`]; [`ErrorKind::InvalidArgument`] for the owner's node, and one that
+    /// never had the region open.
+    pub fn fence_node(&self, node: u64) -> Result<()> {
+        self.open()?.fence_node(node)
+    }
+
+    /// Brings `len` bytes at `address` home, so that other nodes can see them once they acquire them. Publishing
+    /// does this for a table's bytes, so that nobody needs to: this is for programs that share raw extents.
+    /// Only the owner's processes can have written there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ForeignPointer`] for a range that is not in the region's data, [`ErrorKind::NotOwner`],
+    /// [`ErrorKind::ReadOnly`].
+    pub fn release(&self, address: *const u8, len: u64) -> Result<()> {
+        let tables = self.open()?;
+        tables.heap()?;
+        let range = tables.data_range(address, len)?;
+        tables.space.coherence().release_before_loads(Step::UserHome, &[range]);
+        tables.space.check_alive()
+    }
+
+    /// Makes the next loads of `len` bytes at `address` see what is home. Opening a table does this for its bytes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ForeignPointer`] for a range that is not in the region's data.
+    pub fn acquire(&self, address: *const u8, len: u64) -> Result<()> {
+        let tables = self.open()?;
+        let range = tables.data_range(address, len)?;
+        tables.space.coherence().acquire(Step::UserIn, tables.space.owner(), &[range]);
+        tables.space.check_alive()
     }
 
     /// Who reads which table since when.

@@ -3,7 +3,9 @@
 //! A device opens a window (a file to map, an offset, a length), says honestly what its link needs for
 //! coherence, and puts memory behind the window. It does not map, and does not know what the bytes mean.
 
-pub(crate) mod shm;
+mod incoherent;
+mod shm;
+mod shm_file;
 
 use std::fs::File;
 use std::ops::Range;
@@ -23,6 +25,10 @@ pub struct Roles {
     pub owner: bool,
     /// Every other node.
     pub borrower: bool,
+}
+
+impl Roles {
+    const NONE: Self = Self { owner: false, borrower: false };
 }
 
 /// How the window is mapped on this node.
@@ -51,28 +57,47 @@ pub struct CoherenceReport {
 
 impl CoherenceReport {
     /// One host, or a link that hardware keeps coherent: nothing to do for anybody.
-    pub const GLOBAL: Self = Self {
-        writer_writes_back: Roles { owner: false, borrower: false },
-        reader_invalidates: Roles { owner: false, borrower: false },
-        memory: MemoryType::WriteBack,
-        line_bytes: 64,
-    };
+    pub const GLOBAL: Self = Self::of(Roles::NONE, 64);
+    /// The owner's hardware answers for it (ThymesisFlow's memory side): the borrowers' caches alone lie.
+    pub const LENDER: Self = Self::of(Roles { owner: false, borrower: true }, 128);
+    /// Coherent inside each host alone (memory outside of all of them): everybody does everything.
+    pub const LOCAL: Self = Self::of(Roles { owner: true, borrower: true }, 128);
+
+    /// The words by which URIs name these reports.
+    pub(crate) const NAMED: &'static [(&'static str, Self)] =
+        &[("gc", Self::GLOBAL), ("lender", Self::LENDER), ("lc", Self::LOCAL)];
+
+    const fn of(roles: Roles, line_bytes: u64) -> Self {
+        let memory = MemoryType::WriteBack;
+        Self { writer_writes_back: roles, reader_invalidates: roles, memory, line_bytes }
+    }
+}
+
+/// Where a node's view of the window and the home of its lines disagree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Flaw {
+    /// Offset of the first differing byte in the window.
+    pub(crate) off: u64,
+    /// Whose lines these are: the node that writes them.
+    pub(crate) writer: u64,
+    /// What the writer stored is not home; else this node's view of it is old.
+    pub(crate) not_home: bool,
 }
 
 /// A window of memory.
 pub(crate) trait Device: Send + Sync {
     /// What its link needs from software.
     fn coherence(&self) -> CoherenceReport;
-    /// The cache instructions that work on it.
-    fn cache_ops(&self) -> Box<dyn CacheOps>;
+    /// The cache instructions that work on the window where it is mapped at `base`, from its first byte on.
+    fn cache_ops(&self, base: *const u8) -> Result<Box<dyn CacheOps>>;
     /// The file to map, and the window's offset in it.
     fn file(&self) -> (&File, u64);
     /// Length of the window at the moment, in bytes.
     fn len_bytes(&self) -> Result<u64>;
     /// User id of the window's owner, where the system knows one.
     fn owner_uid(&self) -> Result<Option<u32>>;
-    /// Permission bits for what belongs to the window, as the control file.
-    fn mode(&self) -> u32;
+    /// Permission bits for what belongs to the window, as the control files.
+    fn mode(&self) -> Result<u32>;
     /// Page size the window is mapped with, in bytes.
     fn page_bytes(&self) -> u64;
     /// Lengthens the window, and puts memory behind `backed`: huge pages where `huge` asks for them and the
@@ -86,18 +111,35 @@ pub(crate) trait Device: Send + Sync {
     /// # Errors
     /// `RegionExists` when the name was taken meanwhile.
     fn commit(&self) -> Result<()>;
-    /// Where the processes of this host keep their proof of life for the region `uuid`.
-    fn control_path(&self, uuid: &Uuid) -> PathBuf;
+    /// Where the processes of `node` keep their proof of life.
+    fn control_path(&self, uuid: &Uuid, node: u64) -> PathBuf;
+    /// The control files of all nodes that this host keeps.
+    fn control_paths(&self, uuid: &Uuid) -> Result<Vec<PathBuf>>;
+    /// Whether one kernel sees the processes of all nodes, so that one control file serves all.
+    fn is_one_host(&self) -> bool;
+    /// Which start of this node it is: another number after each, never 0.
+    fn boot(&self) -> Result<u64>;
     /// Removes the name; those who have the window mapped keep it.
     fn remove(&self) -> Result<()>;
     /// Waits until what was written back has arrived where the link's other end reads.
     fn drain(&self) {}
+    /// Says which node writes which part of the window: offsets, in order, the whole window.
+    fn set_writers(&self, _writers: &[(Range<u64>, u64)]) {}
+    /// Compares this node's view of a range with its home, and the writer's view too, where a device can.
+    fn audit(&self, _range: Range<u64>) -> Option<Flaw> {
+        None
+    }
+    /// Whether the link failed: what is loaded from now on means nothing.
+    fn is_lost(&self) -> bool {
+        false
+    }
 }
 
 /// Creates the window that `uri` names, of `len_bytes`, unnamed until [`Device::commit`].
 pub(crate) fn create(uri: &Uri) -> Result<Arc<dyn Device>> {
     match uri.scheme() {
         Scheme::Shm => Ok(Arc::new(shm::Shm::create(uri)?)),
+        Scheme::Incoherent => Ok(Arc::new(incoherent::Incoherent::create(uri)?)),
     }
 }
 
@@ -105,21 +147,18 @@ pub(crate) fn create(uri: &Uri) -> Result<Arc<dyn Device>> {
 pub(crate) fn open(uri: &Uri, writable: bool) -> Result<Arc<dyn Device>> {
     match uri.scheme() {
         Scheme::Shm => Ok(Arc::new(shm::Shm::open(uri, writable)?)),
+        Scheme::Incoherent => Ok(Arc::new(incoherent::Incoherent::open(uri, writable)?)),
     }
 }
 
 /// What a creation holds while it chooses an address and until it has a name, so that no other one on this host
 /// chooses the same.
-pub(crate) fn creation_lock(uri: &Uri) -> Option<impl Drop> {
-    match uri.scheme() {
-        Scheme::Shm => shm::creation_lock(),
-    }
+pub(crate) fn creation_lock() -> Option<impl Drop> {
+    shm::creation_lock()
 }
 
-/// The windows beside the one `uri` names on this host, as far as they can be seen: whoever creates a
-/// region keeps clear of their addresses.
-pub(crate) fn neighbours(uri: &Uri) -> Vec<Arc<dyn Device>> {
-    match uri.scheme() {
-        Scheme::Shm => shm::neighbours().map(|window| Arc::new(window) as Arc<dyn Device>).collect(),
-    }
+/// The windows of this host that can be seen: whoever creates a region keeps clear of their addresses.
+pub(crate) fn neighbours() -> Vec<Arc<dyn Device>> {
+    let shared = shm::neighbours().map(|window| Arc::new(window) as Arc<dyn Device>);
+    shared.chain(incoherent::neighbours().map(|window| Arc::new(window) as Arc<dyn Device>)).collect()
 }

@@ -1,39 +1,36 @@
 //! `shm:NAME`: shared memory of one host, a file in /dev/shm (or in a hugetlbfs for `hugepages=2M`).
 //!
-//! The file is filled before it gets its name, so a half-made region is never found. All memory is
-//! allocated at creation: a full /dev/shm is an error then and not a SIGBUS later. Every node is on this
-//! host, so hardware keeps everything coherent.
+//! Every node is on this host, so hardware keeps everything coherent, and one kernel knows who lives.
 
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
+use super::shm_file::{self, SHM_DIR, ShmFile};
 use super::{CoherenceReport, Device};
 use uuid::Uuid;
 
-use crate::arch::{CacheOps, Coherent};
-use crate::error::{Error, ErrorKind, Result};
+use crate::arch::{self, CacheOps};
+use crate::error::{ErrorKind, Result};
 use crate::sys::{file, mem};
-use crate::units::{MIB, format_size};
+use crate::units::MIB;
 use crate::uri::Uri;
 
-const SHM_DIR: &str = "/dev/shm";
+pub(super) use super::shm_file::creation_lock;
+
 const FILE_PREFIX: &str = "csm.";
 const CONTROL_PREFIX: &str = "csm-members.";
 const HUGE_PAGE_BYTES: u64 = 2 * MIB;
-const CREATION_PATIENCE: Duration = Duration::from_secs(5);
 const NUMA_NODES: &str = "/sys/devices/system/node";
 const HUGE_POOL: &str = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages";
 
 pub(crate) struct Shm {
-    label: String,
-    path: PathBuf,
-    file: File,
-    mode: u32,
+    window: ShmFile,
     huge: bool,
     /// The NUMA node whose memory a new region gets.
     numa: Option<u64>,
+    /// The cache instruction asked for.
+    flush: Option<String>,
 }
 
 impl Shm {
@@ -41,28 +38,7 @@ impl Shm {
         let huge = uri.get("hugepages") == Some("2M");
         let path = path_of(uri, huge)?;
         if let Some(taken) = existing(uri) {
-            return Err(exists(&uri.label(), &taken));
-        }
-        let mode = match uri.get("mode") {
-            None => 0o600,
-            Some(text) => match u32::from_str_radix(text, 8) {
-                Ok(mode) if mode & 0o600 == 0o600 && mode <= 0o777 => mode,
-                _ => {
-                    return Err(
-                        uri.invalid("mode", "use an octal mode that lets the owner read and write, as 0660")
-                    );
-                }
-            },
-        };
-        let numa = match uri.get("numa") {
-            None | Some("any") => None,
-            Some(_) => uri.number("numa")?,
-        };
-        if numa.is_some_and(|node| !Path::new(&format!("{NUMA_NODES}/node{node}")).exists()) {
-            return Err(uri.invalid(
-                "numa",
-                format_args!("this machine has no such node, see {NUMA_NODES}; or use any"),
-            ));
+            return Err(shm_file::exists(&uri.label(), &taken));
         }
         let numa = match uri.get("numa") {
             None | Some("any") => None,
@@ -74,52 +50,29 @@ impl Shm {
                 format_args!("this machine has no such node, see {NUMA_NODES}; or use any"),
             ));
         }
-        let file = file::create_unnamed(path.parent().unwrap_or(Path::new(SHM_DIR)))?;
-        Ok(Self { label: uri.label(), path, file, mode, huge, numa })
+        Ok(Self { window: ShmFile::create(uri, path)?, huge, numa, flush: flush_of(uri) })
     }
 
     pub(crate) fn open(uri: &Uri, writable: bool) -> Result<Self> {
-        let Some(path) = existing(uri) else {
-            let text = format!(
-                "region {:?} is not there (no {}); create it with: csm create '{}?size=1G'",
-                uri.label(),
-                shm_path(uri).display(),
-                uri.label()
-            );
-            return Err(Error::new(ErrorKind::RegionNotFound, text));
-        };
-        let file = file::open(&path, writable).map_err(|e| {
-            let right = if writable { "read and write" } else { "read" };
-            let hint = format!(
-                "its owner can let you {right} it with chmod, or create it with mode=0660 (leases are written into the region, so readers write too)"
-            );
-            e.context(format_args!("region {:?}", uri.label())).hint(hint)
-        })?;
+        let Some(path) = existing(uri) else { return Err(shm_file::not_there(uri, &shm_path(uri))) };
         let huge = !path.starts_with(SHM_DIR);
-        Ok(Self { label: uri.label(), path, file, mode: 0, huge, numa: None })
+        let window = ShmFile::open(uri, path, writable)?;
+        Ok(Self { window, huge, numa: None, flush: flush_of(uri) })
     }
 }
 
-/// What /dev/shm can still take, as far as the machine has that much memory.
-fn free_bytes() -> u64 {
-    let in_shm = nix::sys::statvfs::statvfs(SHM_DIR).map_or(0, |s| s.blocks_available() * s.fragment_size());
-    in_shm.min(mem::available_bytes())
-}
-
-/// Keeps two creations on this host from taking the same slot: held from the look at the neighbours until the
-/// region has its name. Whoever holds it for long is not waited for; then two regions may share a slot.
-pub(crate) fn creation_lock() -> Option<impl Drop> {
-    file::lock_dir(Path::new(SHM_DIR), CREATION_PATIENCE)
+fn flush_of(uri: &Uri) -> Option<String> {
+    uri.get("flush").filter(|choice| *choice != "auto").map(ToOwned::to_owned)
 }
 
 /// Every region of this host that can be read.
 pub(crate) fn neighbours() -> impl Iterator<Item = Shm> {
-    let entries = std::fs::read_dir(SHM_DIR).into_iter().flatten().flatten();
-    entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(FILE_PREFIX)).filter_map(|entry| {
-        let path = entry.path();
-        let file = file::open(&path, false).ok()?;
-        Some(Shm { label: path.display().to_string(), path, file, mode: 0, huge: false, numa: None })
-    })
+    windows(FILE_PREFIX)
+}
+
+/// Every window of this host whose file's name begins with `prefix`, as plain shared memory to look at.
+pub(super) fn windows(prefix: &'static str) -> impl Iterator<Item = Shm> {
+    shm_file::with_prefix(prefix).map(|window| Shm { window, huge: false, numa: None, flush: None })
 }
 
 impl Device for Shm {
@@ -127,24 +80,24 @@ impl Device for Shm {
         CoherenceReport::GLOBAL
     }
 
-    fn cache_ops(&self) -> Box<dyn CacheOps> {
-        Box::new(Coherent)
+    fn cache_ops(&self, _base: *const u8) -> Result<Box<dyn CacheOps>> {
+        arch::native(self.flush.as_deref())
     }
 
     fn file(&self) -> (&File, u64) {
-        (&self.file, 0)
+        (&self.window.file, 0)
     }
 
     fn len_bytes(&self) -> Result<u64> {
-        Ok(file::stat(&self.file, &self.path)?.0)
+        self.window.len_bytes()
     }
 
     fn owner_uid(&self) -> Result<Option<u32>> {
-        Ok(Some(file::stat(&self.file, &self.path)?.1))
+        self.window.owner_uid().map(Some)
     }
 
-    fn mode(&self) -> u32 {
-        self.mode
+    fn mode(&self) -> Result<u32> {
+        self.window.mode()
     }
 
     fn page_bytes(&self) -> u64 {
@@ -152,73 +105,57 @@ impl Device for Shm {
     }
 
     fn extend(&self, len_bytes: u64, backed: &[Range<u64>], huge: bool) -> Result<()> {
-        let old_len = self.len_bytes()?;
-        file::set_len(&self.file, &self.path, len_bytes.max(old_len))?;
-        // Touching more pages than there are ends the process; allocating them is an error.
         let wanted = backed.iter().map(|range| range.end - range.start).sum::<u64>();
-        let huge = huge && wanted < free_bytes();
-        let allocate = || {
-            backed.iter().try_for_each(|range| {
-                let page = self.page_bytes();
-                let (start, end) =
-                    (range.start / page * page, range.end.next_multiple_of(page).min(len_bytes));
-                if huge && let Err(e) = mem::populate_huge(&self.file, start..end) {
-                    // Allocating below says what memory is missing, if any; without huge pages it works all the same.
-                    log::warn!("{}: not everything is on huge pages: {e}", self.label);
-                }
-                file::allocate(&self.file, &self.path, start, end)
-            })
+        let huge = huge && wanted < shm_file::free_bytes();
+        let populate = |range: Range<u64>| {
+            if huge && let Err(e) = mem::populate_huge(&self.window.file, range) {
+                // Allocating says what memory is missing, if any; without huge pages it works all the same.
+                log::warn!("{}: not everything is on huge pages: {e}", self.window.label);
+            }
         };
-        let allocated = match self.numa {
-            Some(node) => mem::on_numa_node(node, allocate),
-            None => allocate(),
+        let extend = || self.window.extend(len_bytes, backed, self.page_bytes(), populate);
+        let extended = match self.numa {
+            Some(node) => mem::on_numa_node(node, extend),
+            None => extend(),
         };
-        allocated.map_err(|e| {
-            // What was allocated of the new part goes back; the old part is as it was.
-            let undone = file::set_len(&self.file, &self.path, old_len);
-            let e = if e.kind() == ErrorKind::NoMemory { e.hint(self.no_memory_hint(len_bytes)) } else { e };
-            undone.err().map_or_else(|| e, |undo| undo.context("undoing an allocation"))
+        extended.map_err(|e| match e.kind() {
+            ErrorKind::NoMemory if self.huge => {
+                let pages = len_bytes.div_ceil(HUGE_PAGE_BYTES);
+                e.hint(format_args!(
+                    "reserve huge pages first: echo {pages} > {HUGE_POOL} (as root), or use hugepages=thp"
+                ))
+            }
+            ErrorKind::NoMemory => e.hint(shm_file::no_memory_hint()),
+            _ => e,
         })
     }
 
     fn commit(&self) -> Result<()> {
-        file::name_file(&self.file, self.mode, &self.path)
-            .map_err(|e| if e.errno() == libc::EEXIST { exists(&self.label, &self.path) } else { e })
+        self.window.commit()
     }
 
-    fn control_path(&self, _uuid: &Uuid) -> PathBuf {
+    fn control_paths(&self, uuid: &Uuid) -> Result<Vec<PathBuf>> {
+        Ok(vec![self.control_path(uuid, 0)])
+    }
+
+    fn control_path(&self, _uuid: &Uuid, _node: u64) -> PathBuf {
         // Named like the region, so that what a killed creation left is found by the next one.
-        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        let name = self.window.path.file_name().unwrap_or_default().to_string_lossy();
         Path::new(SHM_DIR)
             .join(format!("{CONTROL_PREFIX}{}", name.strip_prefix(FILE_PREFIX).unwrap_or(&name)))
     }
 
+    fn is_one_host(&self) -> bool {
+        true
+    }
+
+    fn boot(&self) -> Result<u64> {
+        shm_file::host_boot()
+    }
+
     fn remove(&self) -> Result<()> {
-        file::unlink(&self.path)
+        file::unlink(&self.window.path)
     }
-}
-
-impl Shm {
-    fn no_memory_hint(&self, len_bytes: u64) -> String {
-        if self.huge {
-            let pages = len_bytes.div_ceil(HUGE_PAGE_BYTES);
-            return format!(
-                "reserve huge pages first: echo {pages} > {HUGE_POOL} (as root), or use hugepages=thp"
-            );
-        }
-        format!(
-            "{SHM_DIR} has {} free; choose a smaller size, remove what is not needed there, or enlarge it: mount -o remount,size=... {SHM_DIR}",
-            format_size(free_bytes())
-        )
-    }
-}
-
-fn exists(label: &str, path: &Path) -> Error {
-    let text = format!(
-        "region {label:?} is there already ({}); open it, or remove it with: csm destroy {label}",
-        path.display()
-    );
-    Error::new(ErrorKind::RegionExists, text)
 }
 
 fn shm_path(uri: &Uri) -> PathBuf {

@@ -11,10 +11,10 @@ use super::entry::{Entry, Head, Kind, REGION};
 use super::view::{COUNT, HELD, View};
 use super::{Extent, index};
 use crate::error::Result;
-use crate::region::layout::{CONTROL_OFF, LINE_BYTES};
+use crate::region::layout::CONTROL_OFF;
 use crate::region::lock::{self, Guard, Holder};
 use crate::region::space::{Control, Space};
-use crate::region::word::Word;
+use crate::region::word::{RemoteWord, Word};
 
 /// How long a live process may keep the heap lock before others give up. It is held for microseconds, so
 /// this is for one that was stopped.
@@ -40,9 +40,13 @@ pub(super) enum Note {
     Credit = 6,
 }
 
+fn note_off(which: Note) -> u64 {
+    CONTROL_OFF + (Control::HeapHint as u64 + which as u64) * 8
+}
+
 /// The notes of a region's heap.
-pub(super) fn note(space: &Space, which: Note) -> &Word {
-    space.word(CONTROL_OFF + Control::HeapHint as u64 * LINE_BYTES + which as u64 * 8)
+pub(super) fn noted(space: &Space, which: Note) -> u64 {
+    space.remote(note_off(which), 1)[0].load()
 }
 
 /// The heap, locked.
@@ -68,7 +72,11 @@ impl<'a> Chunks<'a> {
     }
 
     pub(super) fn note(&self, which: Note) -> &'a Word {
-        note(self.space, which)
+        self.space.word(note_off(which))
+    }
+
+    fn entry_word(&self, chunk: u64) -> &'a Word {
+        self.space.word(self.space.layout().entries_off + chunk * 8)
     }
 
     /// Claims a run of `count` chunks that begins at a multiple of `align` chunks.
@@ -116,13 +124,13 @@ impl<'a> Chunks<'a> {
 
     /// Frees a run, none of whose extents is published.
     pub(super) fn free(&self, chunk: u64, head: Head) {
-        self.view.entry_word(chunk).store(Entry::Free.encode());
+        self.entry_word(chunk).store(Entry::Free.encode());
         self.give_back(chunk, head.chunks.into());
     }
 
     /// Stores a head; its length must not have changed unless the caller saw to the rest.
     pub(super) fn set_head(&self, chunk: u64, head: Head) {
-        self.view.entry_word(chunk).store(Entry::Head(head).encode());
+        self.entry_word(chunk).store(Entry::Head(head).encode());
     }
 
     /// Takes over a span of this kind that has no process and a free block, if one is among the next
@@ -201,7 +209,7 @@ impl<'a> Chunks<'a> {
         let mut left_by = None;
         for back in from..to {
             let at = chunk + back;
-            let word = self.view.entry_word(at);
+            let word = self.entry_word(at);
             #[expect(clippy::cast_possible_truncation, reason = "a run's length fits 32 bits")]
             let entry = Entry::Rest(back as u32).encode();
             let old = word.load();
@@ -250,12 +258,16 @@ impl<'a> Chunks<'a> {
     fn find(&self, count: u64, align: u64) -> Option<u64> {
         let lowest = self.note(Note::LowestFree).load();
         let mut first_free = None;
-        let found =
-            free_runs(self.bitmap, lowest / 64, count.saturating_add(align)).find_map(|(start, length)| {
-                first_free.get_or_insert(start);
-                let at = start.next_multiple_of(align);
-                (at + count <= start + length).then_some(at)
-            });
+        let found = free_runs(
+            self.space.remote(self.space.layout().bitmap_off, self.bitmap.len() as u64),
+            lowest / 64,
+            count.saturating_add(align),
+        )
+        .find_map(|(start, length)| {
+            first_free.get_or_insert(start);
+            let at = start.next_multiple_of(align);
+            (at + count <= start + length).then_some(at)
+        });
         // Everything below the first free chunk is taken, and so is what is found now if it is first.
         let first_free = first_free.unwrap_or(self.view.chunks());
         if first_free > lowest {
@@ -285,7 +297,7 @@ impl<'a> Chunks<'a> {
                 owned += if refs.load() != 0 && refs.load() & HELD == 0 { extent.len } else { 0 };
             }
             if head.owner == REGION && !published {
-                self.view.entry_word(chunk).store(Entry::Free.encode());
+                self.entry_word(chunk).store(Entry::Free.encode());
                 continue;
             }
             used += u64::from(head.chunks);
@@ -309,7 +321,11 @@ impl<'a> Chunks<'a> {
 
 /// Runs of free chunks in address order, from a word of the bitmap on: `(first chunk, length)`. Nobody looks
 /// further than `enough` chunks into a run, so that a long one comes in pieces.
-pub(super) fn free_runs(bitmap: &[Word], from_word: u64, enough: u64) -> impl Iterator<Item = (u64, u64)> {
+pub(super) fn free_runs(
+    bitmap: &[RemoteWord],
+    from_word: u64,
+    enough: u64,
+) -> impl Iterator<Item = (u64, u64)> {
     let end = bitmap.len() as u64 * 64;
     let mut next = from_word.saturating_mul(64);
     // The first chunk of `at .. to` whose bit, seen through `flip`, is set.

@@ -37,7 +37,7 @@ use crate::region::lock::Holder;
 use crate::region::space::Space;
 use crate::region::word::Word;
 use crate::units::index;
-use chunks::{Note, note};
+use chunks::{Note, noted};
 use class::{block_bytes, class_for};
 use marks::Mark;
 use private::Private;
@@ -225,7 +225,7 @@ impl Heap {
 
     /// Whether some count ran full, so that only a recount can free what it counts.
     pub(crate) fn wants_recount(&self) -> bool {
-        note(&self.private.space, Note::Saturated).load() != 0
+        noted(&self.private.space, Note::Saturated) != 0
     }
 
     /// Returns what the dead member in `slot` had not published, and leaves to the region what it had.

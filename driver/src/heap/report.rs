@@ -1,6 +1,6 @@
 //! What a heap looks like from outside: sizes, and whether its structures agree.
 
-use super::chunks::{Note, free_runs, note};
+use super::chunks::{Note, free_runs, noted};
 use super::entry::{Entry, Kind, REGION};
 use super::index;
 use super::view::{COUNT, GRANULES_PER_CHUNK, HELD, View};
@@ -30,23 +30,27 @@ pub(crate) struct HeapStats {
     pub(crate) orphan_spans: u64,
 }
 
-/// Sizes of everything; `members_live_bytes` is what the living members hold.
+/// Sizes of everything; `members_live_bytes` is what the living members hold. Where the owner keeps its heap to
+/// itself, what it says of it in the news is all there is.
 pub(crate) fn stats(space: &Space, members_live_bytes: u64) -> HeapStats {
     let data_bytes = space.data_bytes();
     let chunks = data_bytes / CHUNK_BYTES;
-    let described = note(space, Note::Described).load();
+    let region_owned_bytes = space.noted(Control::RegionOwned).min(data_bytes);
+    if !space.sees_owner() {
+        return HeapStats { data_bytes, region_owned_bytes, ..HeapStats::default() };
+    }
+    let described = noted(space, Note::Described);
     let (mut largest, mut runs) = (0, 0);
     if described == 0 {
         // Nobody has allocated yet.
         (largest, runs) = (chunks, 1);
     } else {
-        let bitmap = space.words(space.layout().bitmap_off, chunks.div_ceil(64));
+        let bitmap = space.remote(space.layout().bitmap_off, chunks.div_ceil(64));
         for (_, length) in free_runs(bitmap, 0, u64::MAX) {
             largest = length.max(largest);
             runs += 1;
         }
     }
-    let region_owned_bytes = space.control(Control::RegionOwned).load().min(data_bytes);
     let live_bytes = members_live_bytes.saturating_add(region_owned_bytes).min(data_bytes);
     HeapStats {
         data_bytes,
@@ -54,10 +58,10 @@ pub(crate) fn stats(space: &Space, members_live_bytes: u64) -> HeapStats {
         free_bytes: data_bytes - live_bytes,
         largest_free_bytes: largest * CHUNK_BYTES,
         region_owned_bytes,
-        used_bytes: note(space, Note::Used).load().saturating_mul(CHUNK_BYTES).min(data_bytes),
-        peak_used_bytes: note(space, Note::PeakUsed).load().saturating_mul(CHUNK_BYTES).min(data_bytes),
+        used_bytes: noted(space, Note::Used).saturating_mul(CHUNK_BYTES).min(data_bytes),
+        peak_used_bytes: noted(space, Note::PeakUsed).saturating_mul(CHUNK_BYTES).min(data_bytes),
         free_runs: runs,
-        orphan_spans: note(space, Note::Orphans).load(),
+        orphan_spans: noted(space, Note::Orphans),
     }
 }
 
@@ -67,8 +71,8 @@ pub(crate) fn stats(space: &Space, members_live_bytes: u64) -> HeapStats {
 pub(crate) fn verify(space: &Space, is_member: &dyn Fn(u16) -> bool, report: &mut dyn FnMut(String)) {
     let view = View::new(space);
     let chunks = view.chunks();
-    let described = note(space, Note::Described).load();
-    let bitmap = space.words(space.layout().bitmap_off, chunks.div_ceil(64));
+    let described = noted(space, Note::Described);
+    let bitmap = space.remote(space.layout().bitmap_off, chunks.div_ceil(64));
     let is_marked_free = |chunk: u64| bitmap[index(chunk / 64)].load() >> (chunk % 64) & 1 != 0;
     let (mut used, mut owned, mut orphans, mut next) = (0, 0, 0, 0);
     while next < chunks {
@@ -142,9 +146,9 @@ pub(crate) fn verify(space: &Space, is_member: &dyn Fn(u16) -> bool, report: &mu
         }
     }
     let counters = [
-        ("chunks in use", note(space, Note::Used).load(), used),
-        ("abandoned spans", note(space, Note::Orphans).load(), orphans),
-        ("bytes owned by the region", space.control(Control::RegionOwned).load(), owned),
+        ("chunks in use", noted(space, Note::Used), used),
+        ("abandoned spans", noted(space, Note::Orphans), orphans),
+        ("bytes owned by the region", space.noted(Control::RegionOwned), owned),
     ];
     for (what, counted, found) in counters {
         if described == chunks && counted != found {

@@ -9,7 +9,7 @@ use super::{Extent, index};
 use crate::error::{Error, ErrorKind, Result};
 use crate::region::layout::{CHUNK_BYTES, GRANULE_BYTES};
 use crate::region::space::Space;
-use crate::region::word::{Byte, Word};
+use crate::region::word::{Byte, RemoteWord};
 
 pub(super) const GRANULES_PER_CHUNK: u64 = CHUNK_BYTES / GRANULE_BYTES;
 
@@ -22,7 +22,7 @@ pub(crate) const COUNT: u8 = HELD - 1;
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
     space: &'a Space,
-    entries: &'a [Word],
+    entries: &'a [RemoteWord],
     refs: &'a [Byte],
 }
 
@@ -40,7 +40,7 @@ impl<'a> View<'a> {
         let layout = space.layout();
         Self {
             space,
-            entries: space.words(layout.entries_off, chunks),
+            entries: space.remote(layout.entries_off, chunks),
             refs: space.bytes(layout.refs_off, chunks * GRANULES_PER_CHUNK),
         }
     }
@@ -50,12 +50,8 @@ impl<'a> View<'a> {
         self.entries.len() as u64
     }
 
-    pub(super) fn entry_word(&self, chunk: u64) -> &'a Word {
-        &self.entries[index(chunk)]
-    }
-
     pub(super) fn entry(&self, chunk: u64) -> Result<Entry> {
-        let word = self.entry_word(chunk).load();
+        let word = self.entries[index(chunk)].load();
         Entry::decode(word).ok_or_else(|| self.corrupt(chunk, &format!("entry {word:#x} means nothing")))
     }
 

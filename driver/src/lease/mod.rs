@@ -8,8 +8,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::coherence::Step;
 use crate::error::{Error, ErrorKind, Result};
 use crate::member::Member;
+use crate::member::node::{self, NodeWord};
 use crate::region::layout::{LEASE_BLOCK_BYTES, LEASES_PER_BLOCK, LINE_BYTES};
 use crate::region::space::Space;
 use crate::region::word::Word;
@@ -17,8 +19,6 @@ use crate::sys::process;
 use crate::units::index;
 
 const HEADER_WORDS: u64 = LINE_BYTES / 8;
-/// In the node's first line: how many of its lease blocks were ever used; the scan stops there.
-const BLOCKS_USED: usize = 1;
 
 /// A lease as others see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub(crate) struct LeaseInfo {
     pub(crate) since_unix_ns: u64,
     /// Whether the holder lives.
     pub(crate) alive: bool,
+    /// Whether the lease counts: not when the holder is proven dead, nor when its node was fenced.
+    pub(crate) counts: bool,
 }
 
 /// This process's leases.
@@ -56,14 +58,18 @@ pub(crate) struct Lease {
     descriptor_off: u64,
 }
 
-fn block(space: &Space, node: u64, block: u64) -> &[Word] {
-    space.words(space.layout().lease_block_off(node, block), LEASE_BLOCK_BYTES / 8)
+/// A block of leases of this node.
+fn block(space: &Space, block: u64) -> &[Word] {
+    space.words(space.layout().lease_block_off(space.node(), block), LEASE_BLOCK_BYTES / 8)
 }
 
+fn bytes(words: &[Word]) -> (*const u8, u64) {
+    (words.as_ptr().cast(), words.len() as u64 * 8)
+}
+
+/// How many of a node's lease blocks were ever used, as far as its line is new; the scan stops there.
 fn blocks_used(space: &Space, node: u64) -> u64 {
-    let word = &space.words(space.layout().node_off(node), HEADER_WORDS)[BLOCKS_USED];
-    space.coherence().acquire([(word.as_ptr().cast(), 8)]);
-    word.load().min(space.layout().lease_blocks)
+    node::noted(space, node, NodeWord::BlocksUsed).min(space.layout().lease_blocks)
 }
 
 impl Leases {
@@ -89,7 +95,7 @@ impl Leases {
         let words = self.words(entry);
         words[1].store(process::unix_ns());
         words[0].store(descriptor_off);
-        self.space.coherence().release([(words[0].as_ptr().cast(), 16)]);
+        self.space.coherence().release_before_loads(Step::LeaseHome, &[bytes(words)]);
         Ok(Lease { entry, descriptor_off })
     }
 
@@ -97,7 +103,7 @@ impl Leases {
     pub(crate) fn give_back(&self, lease: &Lease) {
         let words = self.words(lease.entry);
         words[0].store(0);
-        self.space.coherence().release([(words[0].as_ptr().cast(), 16)]);
+        self.space.coherence().release(Step::LeaseEndHome, &[bytes(words)]);
         self.free().push(lease.entry);
     }
 
@@ -118,26 +124,29 @@ impl Leases {
     }
 
     fn clear_blocks(&self, slot: u16) {
-        let node = self.member.node();
-        for number in 0..blocks_used(&self.space, node) {
-            let words = block(&self.space, node, number);
+        for number in 0..blocks_used(&self.space, self.space.node()) {
+            let words = block(&self.space, number);
             if words[0].load() != u64::from(slot) + 1 {
                 continue;
             }
             for word in &words[index(HEADER_WORDS)..] {
                 word.store(0);
             }
+            // Also what reads 0 already: who cleared it may have died before it was home. The block is somebody's
+            // until then, so that it is done again.
+            self.space.coherence().release(Step::ReapHome, &[bytes(words)]);
             words[0].store(0);
-            self.space.coherence().release([(words[0].as_ptr().cast(), LEASE_BLOCK_BYTES)]);
+            self.space.coherence().release(Step::ReapHome, &[bytes(&words[..1])]);
         }
     }
 
     fn claim_block(&self) -> Result<u64> {
-        let (space, node) = (&self.space, self.member.node());
+        let (space, node) = (&self.space, self.space.node());
         let mine = u64::from(self.member.slot()) + 1;
-        let used = &space.words(space.layout().node_off(node), HEADER_WORDS)[BLOCKS_USED];
+        let line = space.words(space.layout().node_off(node), HEADER_WORDS);
+        let used = &line[index(NodeWord::BlocksUsed as u64)];
         for number in 0..space.layout().lease_blocks {
-            let words = block(space, node, number);
+            let words = block(space, number);
             if words[0].load() != 0 || !words[0].replace(0, mine) {
                 continue;
             }
@@ -148,7 +157,8 @@ impl Leases {
                     break;
                 }
             }
-            space.coherence().release([(words[0].as_ptr().cast(), LINE_BYTES), (used.as_ptr().cast(), 8)]);
+            // The whole block: what its last holder left of it may not be home.
+            space.coherence().release(Step::BlockHome, &[bytes(words), bytes(line)]);
             return Ok(number);
         }
         let text = format!(
@@ -159,7 +169,7 @@ impl Leases {
     }
 
     fn words(&self, entry: Entry) -> &[Word] {
-        let words = block(&self.space, self.member.node(), entry.block);
+        let words = block(&self.space, entry.block);
         let at = index(HEADER_WORDS + entry.index * 2);
         &words[at..at + 2]
     }
@@ -173,9 +183,13 @@ impl Leases {
 pub(crate) fn list(space: &Space, member: &Member) -> Vec<LeaseInfo> {
     let mut leases = Vec::new();
     for node in 0..space.layout().shape.nodes {
-        for number in 0..blocks_used(space, node) {
-            let words = block(space, node, number);
-            space.coherence().acquire([(words[0].as_ptr().cast(), LEASE_BLOCK_BYTES)]);
+        node::hear(space, Step::IncarnationIn, node);
+        let counts = node::counts(space, node);
+        let start = space.layout().lease_block_off(node, 0);
+        let blocks = blocks_used(space, node);
+        space.coherence().acquire(Step::LeasesIn, node, &[space.range(start, blocks * LEASE_BLOCK_BYTES)]);
+        for number in 0..blocks {
+            let words = space.remote(start + number * LEASE_BLOCK_BYTES, LEASE_BLOCK_BYTES / 8);
             let slot = words[0].load().wrapping_sub(1);
             if slot >= space.layout().shape.members {
                 // Nobody's, or overwritten.
@@ -195,6 +209,7 @@ pub(crate) fn list(space: &Space, member: &Member) -> Vec<LeaseInfo> {
                 descriptor_off,
                 since_unix_ns,
                 alive,
+                counts: counts && alive,
             }));
         }
     }
@@ -205,7 +220,7 @@ pub(crate) fn list(space: &Space, member: &Member) -> Vec<LeaseInfo> {
 /// retirement and fenced; the holder of a lease that is not here will see the retirement when it looks again.
 pub(crate) fn scan(space: &Space, member: &Member) -> HashMap<u64, u64> {
     let mut counts = HashMap::new();
-    for lease in list(space, member).into_iter().filter(|lease| lease.alive) {
+    for lease in list(space, member).into_iter().filter(|lease| lease.counts) {
         *counts.entry(lease.descriptor_off).or_insert(0) += 1;
     }
     counts

@@ -6,12 +6,18 @@
 //! its last holder had is returned, so a slot number names a member without an epoch wherever memory is
 //! owned. Nobody needs a daemon.
 
+pub(crate) mod beat;
 mod control;
+pub(crate) mod node;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use control::Claim;
 pub(crate) use control::ControlFile;
+use node::Door;
+
+use crate::coherence::{Bytes, Step};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::region::layout::{LINE_BYTES, MEMBER_STAT_SHARDS};
@@ -31,6 +37,8 @@ enum At {
     Since = 3,
     /// Four words of program name.
     Command = 4,
+    /// The last sign of life, in nanoseconds since the epoch: where no kernel sees all nodes.
+    Beat = 8,
 }
 
 const COMMAND_BYTES: usize = 32;
@@ -65,8 +73,11 @@ pub struct MemberInfo {
     pub since_unix_ns: u64,
     /// Its program's name.
     pub command: String,
-    /// Whether it lives; a dead one is about to be cleared up.
+    /// Whether it lives; a dead one is about to be cleared up. Of a process on another host nobody can say that it
+    /// does not.
     pub alive: bool,
+    /// Its last sign of life, in nanoseconds since the epoch by its own clock; 0 where the kernel knows better.
+    pub beat_unix_ns: u64,
     /// Bytes of extents it holds.
     pub live_bytes: u64,
     /// The most bytes it held at once.
@@ -80,6 +91,7 @@ pub(crate) struct Member {
     node: u64,
     slot: u16,
     epoch: u32,
+    incarnation: u64,
     took_over: bool,
 }
 
@@ -89,13 +101,22 @@ pub(crate) struct DeadMember<'a> {
     pub(crate) slot: u16,
 }
 
-fn line(space: &Space, node: u64, slot: u64) -> &[Word] {
-    space.words(space.layout().member_off(node, slot), WORDS_PER_LINE)
+/// The identity line of a member of this node.
+fn line(space: &Space, slot: u64) -> &[Word] {
+    space.words(space.layout().member_off(space.node(), slot), WORDS_PER_LINE)
 }
 
-fn stat_line(space: &Space, node: u64, slot: u64, shard: u64) -> &[Word] {
-    let off = space.layout().member_off(node, slot) + (2 + shard) * LINE_BYTES;
-    space.words(off, WORDS_PER_LINE)
+fn line_range(space: &Space, node: u64, slot: u64) -> Bytes {
+    space.range(space.layout().member_off(node, slot), LINE_BYTES)
+}
+
+fn stat_off(space: &Space, node: u64, slot: u64, shard: u64) -> u64 {
+    space.layout().member_off(node, slot) + (2 + shard) * LINE_BYTES
+}
+
+/// A statistics line of a member of this node.
+fn stat_line(space: &Space, slot: u64, shard: u64) -> &[Word] {
+    space.words(stat_off(space, space.node(), slot, shard), WORDS_PER_LINE)
 }
 
 fn taken(state: u64) -> bool {
@@ -108,17 +129,25 @@ fn epoch_of(state: u64) -> u32 {
 }
 
 impl Member {
-    /// Takes a slot of `node`.
+    /// Takes a slot of this node, whose boot is `boot`.
     ///
     /// # Errors
-    /// [`ErrorKind::MembersFull`] when every slot is taken by the living.
-    pub(crate) fn join(space: Arc<Space>, control: Arc<ControlFile>, node: u64) -> Result<Self> {
-        let members = space.layout().shape.members;
+    /// [`ErrorKind::MembersFull`] when every slot is taken by the living; [`ErrorKind::Fenced`] when the node was
+    /// fenced and its processes have not all gone since; [`ErrorKind::RegionLost`] when the owner's node has started anew.
+    pub(crate) fn join(
+        space: Arc<Space>,
+        control: Arc<ControlFile>,
+        boot: u64,
+        patience: Duration,
+    ) -> Result<Self> {
+        let (node, members) = (space.node(), space.layout().shape.members);
+        let door = Door::enter(&control, node, patience)?;
+        let incarnation = node::begin(&space, &control, boot)?;
         // A free slot; failing that, the slot of a dead member, whose belongings come with it.
         for (take_over, slot) in
             [false, true].into_iter().flat_map(|t| (0..members).map(move |slot| (t, slot)))
         {
-            let identity = line(&space, node, slot);
+            let identity = line(&space, slot);
             let byte = node * members + slot;
             let is_taken = || taken(identity[At::State as usize].load());
             if is_taken() != take_over || !control.claim(byte, Claim::Member)? {
@@ -133,12 +162,14 @@ impl Member {
             let epoch = epoch_of(state).wrapping_add(1);
             introduce(identity);
             for shard in 0..MEMBER_STAT_SHARDS {
-                stat_line(&space, node, slot, shard).iter().for_each(|word| word.store(0));
+                stat_line(&space, slot, shard).iter().for_each(|word| word.store(0));
             }
+            identity[At::Beat as usize].store(process::unix_ns());
             identity[At::State as usize].store(u64::from(epoch) << 8 | 1);
-            space.coherence().release([(identity[0].as_ptr().cast(), LINE_BYTES)]);
+            space.coherence().release(Step::MemberHome, &[line_range(&space, node, slot)]);
             let slot = u16::try_from(slot).unwrap_or(u16::MAX);
-            return Ok(Self { space, control, node, slot, epoch, took_over: take_over });
+            drop(door);
+            return Ok(Self { space, control, node, slot, epoch, incarnation, took_over: take_over });
         }
         let text = format!(
             "all {members} process slots of node {node} are taken by living processes; close the region in some process, or create it with members= more"
@@ -159,9 +190,24 @@ impl Member {
         self.slot
     }
 
+    /// Whether its node was fenced, as far as the void mark is new here.
+    pub(crate) fn is_fenced(&self) -> bool {
+        // Another incarnation began beside it: its leases were cleared then.
+        node::noted(&self.space, self.node, node::NodeWord::Incarnation) != self.incarnation
+            || node::void_mark(&self.space, self.node) == self.incarnation
+    }
+
+    /// Gives a sign of life, for hosts whose kernels do not see this process.
+    pub(crate) fn beat(&self) {
+        line(&self.space, self.slot.into())[At::Beat as usize].store(process::unix_ns());
+        self.space
+            .coherence()
+            .release(Step::BeatHome, &[line_range(&self.space, self.node, self.slot.into())]);
+    }
+
     /// One of this member's statistics lines.
     pub(crate) fn shard(&self, shard: u64) -> &[Word] {
-        stat_line(&self.space, self.node, self.slot.into(), shard)
+        stat_line(&self.space, self.slot.into(), shard)
     }
 
     /// Gives the slot up. Everything the member had must have been returned.
@@ -174,7 +220,7 @@ impl Member {
         let members = self.space.layout().shape.members;
         (0..members).filter_map(move |slot| {
             let byte = self.byte(self.node, slot);
-            let state = || line(&self.space, self.node, slot)[At::State as usize].load();
+            let state = || line(&self.space, slot)[At::State as usize].load();
             if !taken(state()) || !self.control.claim(byte, Claim::Reaper).unwrap_or(false) {
                 return None;
             }
@@ -187,7 +233,7 @@ impl Member {
 
     /// Whether the member in `slot` of `node` lives. Says yes where this host cannot tell.
     pub(crate) fn is_alive_on(&self, node: u64, slot: u64) -> bool {
-        self.control.is_alive(self.byte(node, slot))
+        !self.control.sees(node, self.node) || self.control.is_alive(self.byte(node, slot))
     }
 
     fn byte(&self, node: u64, slot: u64) -> u64 {
@@ -195,9 +241,9 @@ impl Member {
     }
 
     fn free_slot(&self, slot: u16) -> Result<()> {
-        let word = &line(&self.space, self.node, slot.into())[At::State as usize];
+        let word = &line(&self.space, slot.into())[At::State as usize];
         word.store(u64::from(epoch_of(word.load())) << 8);
-        self.space.coherence().release([(word.as_ptr().cast(), LINE_BYTES)]);
+        self.space.coherence().release(Step::MemberHome, &[line_range(&self.space, self.node, slot.into())]);
         self.control.release(self.byte(self.node, slot.into()))
     }
 }
@@ -235,7 +281,7 @@ impl Holder for Member {
         if slot >= self.space.layout().shape.members {
             return false;
         }
-        let state = line(&self.space, self.node, slot)[At::State as usize].load();
+        let state = line(&self.space, slot)[At::State as usize].load();
         taken(state) && epoch_of(state) == epoch && self.is_alive_on(self.node, slot)
     }
 
@@ -266,14 +312,16 @@ fn info(space: &Space, control: &ControlFile, node: u64, slot: u64) -> Option<Me
     if slot >= members {
         return None;
     }
-    let words = line(space, node, slot);
-    space.coherence().acquire([(words[0].as_ptr().cast(), LINE_BYTES)]);
+    space.coherence().acquire(Step::MembersIn, node, &[line_range(space, node, slot)]);
+    let words = space.remote(space.layout().member_off(node, slot), WORDS_PER_LINE);
     if !taken(words[At::State as usize].load()) {
         return None;
     }
     let name: Vec<u8> =
         (0..COMMAND_BYTES / 8).flat_map(|i| words[At::Command as usize + i].load().to_le_bytes()).collect();
-    let stat = |shard, stat: Stat| stat_line(space, node, slot, shard)[stat as usize].load();
+    let stat = |shard, stat: Stat| {
+        space.remote(stat_off(space, node, slot, shard), WORDS_PER_LINE)[stat as usize].load()
+    };
     let live =
         (0..MEMBER_STAT_SHARDS).fold(0u64, |sum, shard| sum.wrapping_add(stat(shard, Stat::LiveBytes)));
     Some(MemberInfo {
@@ -283,16 +331,17 @@ fn info(space: &Space, control: &ControlFile, node: u64, slot: u64) -> Option<Me
         uid: words[At::Uid as usize].load(),
         since_unix_ns: words[At::Since as usize].load(),
         command: String::from_utf8_lossy(&name).trim_end_matches('\0').to_owned(),
-        alive: control.is_alive(node * members + slot),
+        alive: !control.sees(node, space.node()) || control.is_alive(node * members + slot),
+        beat_unix_ns: words[At::Beat as usize].load(),
         live_bytes: if live > i64::MAX as u64 { 0 } else { live },
         peak_bytes: stat(0, Stat::PeakBytes),
     })
 }
 
-/// Whether a slot is taken at this moment, by the living or the dead.
-pub(crate) fn is_taken(space: &Space, node: u64, slot: u16) -> bool {
+/// Whether a slot of this node is taken at this moment, by the living or the dead.
+pub(crate) fn is_taken(space: &Space, slot: u16) -> bool {
     let slot = u64::from(slot);
-    slot < space.layout().shape.members && taken(line(space, node, slot)[At::State as usize].load())
+    slot < space.layout().shape.members && taken(line(space, slot)[At::State as usize].load())
 }
 
 /// Every member of every node, the dead included.

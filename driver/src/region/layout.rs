@@ -3,12 +3,13 @@
 //! ```text
 //! 0          superblock (immutable once the region exists)
 //! 4 KiB      control lines of the owner node: locks, size, change counter, retired list
+//! 32 KiB     void marks, a word a node: the incarnation that an operator declared off
 //! 64 KiB     catalog, then the heap's chunk bitmap, chunk entries and reference bytes
 //! nodes_off  one zone a node: members, their statistics, leases (written by that node alone)
 //! data_off   extents
 //! ```
-//! The three zones begin at multiples of 2 MiB, so that a reader can map data read-only and still
-//! write its lease. Metadata is laid out for `max_bytes` and backed for the bytes in use: growing
+//! The three zones begin at multiples of 2 MiB and a node's part of its zone at multiples of 64 KiB, so that a
+//! process can map all read-only but what its node writes. Metadata is laid out for `max_bytes` and backed for the bytes in use: growing
 //! moves nothing. Lines are 128 bytes whatever the machine's are: layout must not depend on the reader.
 
 use std::ops::Range;
@@ -28,6 +29,7 @@ pub(crate) const ZONE_BYTES: u64 = 2 * MIB;
 pub(crate) const SLOT_BYTES: u64 = TIB;
 
 pub(crate) const CONTROL_OFF: u64 = 4 * KIB;
+pub(crate) const VOID_OFF: u64 = 32 * KIB;
 pub(crate) const CATALOG_OFF: u64 = 64 * KIB;
 pub(crate) const CATALOG_ENTRY_BYTES: u64 = 64;
 /// Bytes of a member: its identity line, a spare line and its statistics.
@@ -187,6 +189,22 @@ impl Layout {
 
     pub(crate) fn node_off(&self, node: u64) -> u64 {
         self.nodes_off + node * self.node_stride
+    }
+
+    /// The node that writes the line at `off`.
+    #[inline]
+    pub(crate) fn writer(&self, off: u64, owner: u64) -> u64 {
+        if off < self.nodes_off || off >= self.data_off {
+            return owner;
+        }
+        (off - self.nodes_off) / self.node_stride
+    }
+
+    /// Which node writes which part of the window: the whole of it, in order.
+    pub(crate) fn writers(&self, owner: u64) -> Vec<(Range<u64>, u64)> {
+        let nodes = (0..self.shape.nodes).map(|node| (self.node_off(node)..self.node_off(node + 1), node));
+        let rest = self.node_off(self.shape.nodes)..self.window_bytes(self.shape.max_bytes);
+        std::iter::once((0..self.nodes_off, owner)).chain(nodes).chain([(rest, owner)]).collect()
     }
 
     pub(crate) fn member_off(&self, node: u64, member: u64) -> u64 {

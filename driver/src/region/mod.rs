@@ -12,6 +12,3 @@ pub(crate) mod open;
 pub(crate) mod space;
 pub(crate) mod superblock;
 pub(crate) mod word;
-
-#[cfg(feature = "crash-points")]
-pub use word::crash;

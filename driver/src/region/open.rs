@@ -8,8 +8,8 @@ use uuid::Uuid;
 use super::layout::{Layout, SLOT_BYTES, Shape};
 use super::space::{Control, Space};
 use super::superblock::{HugePages, SUPERBLOCK_BYTES, Superblock};
-use crate::coherence::{Coherence, Role};
-use crate::device::{self, Device};
+use crate::coherence::{Coherence, Part as StepPart, Step, does};
+use crate::device::{self, CoherenceReport, Device};
 use crate::error::{Error, ErrorKind, Result};
 use crate::map::{DEFAULT_BASE, Mapping, PROMISED_SLOTS, Part};
 use crate::sys::process;
@@ -21,6 +21,8 @@ pub(crate) struct Opened {
     pub(crate) space: Arc<Space>,
     pub(crate) device: Arc<dyn Device>,
     pub(crate) node: u64,
+    /// What the nodes do for coherence.
+    pub(crate) coherence: CoherenceReport,
     /// This process may store to the owner's zones: it runs on the owner node and asked for `rw`.
     pub(crate) writable: bool,
 }
@@ -85,6 +87,7 @@ pub(crate) fn create(uri: &Uri) -> Result<Opened> {
     let (base, slot) = (base_of(uri)?, slot_of(uri)?);
     let node = node_of(uri, &shape)?;
     let huge_pages = uri.choice("hugepages", HUGE_PAGES)?.unwrap_or(HugePages::None);
+    let coherence = uri.choice("coherence", CoherenceReport::NAMED)?;
     if node != 0 {
         return Err(uri.invalid("node", "a region is created by the node that owns it, node 0"));
     }
@@ -105,23 +108,24 @@ pub(crate) fn create(uri: &Uri) -> Result<Opened> {
         slot: slot.unwrap_or(0),
         shape,
         huge_pages,
+        coherence,
         owner_uid,
         owner_node: 0,
         created_unix_ns: process::unix_ns(),
     };
     let mapping = match slot {
-        Some(_) => map(&*device, &superblock, &layout, true).map_err(about)?,
-        None => map_anywhere(&*device, &mut superblock, &layout, &slots_in_use(uri, base)).map_err(about)?,
+        Some(_) => map(&*device, &superblock, &layout, node, true).map_err(about)?,
+        None => map_anywhere(&*device, &mut superblock, &layout, &slots_in_use(base)).map_err(about)?,
     };
-    let opened = finish(device, superblock, layout, mapping, node, true);
-    opened.space.control(Control::Size).store(shape.size_bytes);
+    let opened = finish(device, superblock, layout, mapping, node, true).map_err(about)?;
+    opened.set_size(shape.size_bytes);
     opened.space.write_superblock(&opened.superblock.encode(&layout));
     Ok(opened)
 }
 
 /// Slots that other regions of this host use, so that one process can open them all.
-fn slots_in_use(uri: &Uri, base: u64) -> Vec<u64> {
-    let windows = device::neighbours(uri);
+fn slots_in_use(base: u64) -> Vec<u64> {
+    let windows = device::neighbours();
     let used = windows.iter().filter_map(|window| peek(&**window, false).ok());
     used.filter(|(superblock, _)| superblock.base == base).map(|(superblock, _)| superblock.slot).collect()
 }
@@ -137,7 +141,7 @@ fn map_anywhere(
     let mut last = None;
     for slot in fresh.into_iter().chain(shared) {
         superblock.slot = slot;
-        match map(device, superblock, layout, true) {
+        match map(device, superblock, layout, superblock.owner_node, true) {
             Err(e) if e.kind() == ErrorKind::AddressTaken => last = Some(e),
             result => return result,
         }
@@ -158,6 +162,16 @@ pub(crate) fn peek(device: &dyn Device, writable: bool) -> Result<(Superblock, L
     // SAFETY: read once, into a private copy; that others may write meanwhile is what the checksum is for.
     let view = unsafe { MmapOptions::new().offset(offset).len(page).map(file) }
         .map_err(|e| Error::system("mmap of the superblock", e.raw_os_error().unwrap_or(0)))?;
+    if device.coherence() != CoherenceReport::GLOBAL {
+        // Nothing is open yet that could do this; an own copy that is new already is none the worse for it.
+        let cache = device.cache_ops(view.as_ptr())?;
+        if does(Step::SuperblockIn, StepPart::Invalidate) {
+            cache.invalidate(view.as_ptr(), SUPERBLOCK_BYTES as u64);
+        }
+        if does(Step::SuperblockIn, StepPart::Fence) {
+            cache.fence();
+        }
+    }
     let mut bytes = [0; SUPERBLOCK_BYTES];
     bytes.copy_from_slice(&view[..SUPERBLOCK_BYTES]);
     Superblock::decode(&bytes, writable)
@@ -218,8 +232,9 @@ pub(crate) fn open(uri: &Uri) -> Result<Opened> {
     check_len(&*device, &layout, superblock.shape.size_bytes).map_err(about)?;
     let node = node_of(uri, &superblock.shape)?;
     let writable = node == superblock.owner_node && !read_only;
-    let mapping = map(&*device, &superblock, &layout, writable).map_err(about)?;
-    let opened = finish(device, superblock, layout, mapping, node, writable);
+    let mapping = map(&*device, &superblock, &layout, node, writable).map_err(about)?;
+    let opened = finish(device, superblock, layout, mapping, node, writable).map_err(about)?;
+    opened.space.hear_size();
     opened.check_size().map_err(about)?;
     Ok(opened)
 }
@@ -267,6 +282,23 @@ fn check_options(uri: &Uri, superblock: &Superblock) -> Result<()> {
             return Err(mismatch(option, given.to_string(), there.to_string()));
         }
     }
+    let coherence = uri.choice("coherence", CoherenceReport::NAMED)?;
+    if let Some(given) =
+        coherence.filter(|given| *given != superblock.coherence.unwrap_or(CoherenceReport::GLOBAL))
+    {
+        let word = |report| {
+            CoherenceReport::NAMED
+                .iter()
+                .find(|(_, named)| *named == report)
+                .map_or("", |(word, _)| word)
+                .to_owned()
+        };
+        return Err(mismatch(
+            "coherence",
+            word(given),
+            word(superblock.coherence.unwrap_or(CoherenceReport::GLOBAL)),
+        ));
+    }
     match uri.choice("hugepages", HUGE_PAGES)? {
         Some(given) if given != superblock.huge_pages => {
             let word =
@@ -277,15 +309,31 @@ fn check_options(uri: &Uri, superblock: &Superblock) -> Result<()> {
     }
 }
 
-fn map(device: &dyn Device, superblock: &Superblock, layout: &Layout, writable: bool) -> Result<Mapping> {
+/// Maps what this process stores to writable, and the rest read-only: the zone of its node, and the owner's zones
+/// if it is `writable`. Where pages are too large to tell the nodes' zones apart, all of these are.
+fn map(
+    device: &dyn Device,
+    superblock: &Superblock,
+    layout: &Layout,
+    node: u64,
+    writable: bool,
+) -> Result<Mapping> {
     let (file, offset) = device.file();
     let end = layout.window_bytes(layout.shape.max_bytes);
-    let parts = [
+    let own = if layout.node_stride.is_multiple_of(device.page_bytes()) {
+        layout.node_off(node)..layout.node_off(node + 1)
+    } else {
+        layout.nodes_off..layout.data_off
+    };
+    let mut parts = vec![
         Part { range: 0..layout.nodes_off, writable },
-        Part { range: layout.nodes_off..layout.data_off, writable: true },
+        Part { range: layout.nodes_off..own.start, writable: false },
+        Part { range: own.clone(), writable: true },
+        Part { range: own.end..layout.data_off, writable: false },
         // Mapped up to the maximum: what is beyond the file's end appears there when the region grows.
         Part { range: layout.data_off..end, writable },
     ];
+    parts.retain(|part| !part.range.is_empty());
     let mapping = Mapping::new(superblock.address(), file, offset, &parts)?;
     if superblock.huge_pages == HugePages::Transparent {
         mapping.use_huge_pages(0..end)?;
@@ -300,11 +348,13 @@ fn finish(
     mapping: Mapping,
     node: u64,
     writable: bool,
-) -> Opened {
-    let role = if node == superblock.owner_node { Role::Owner } else { Role::Borrower };
-    let coherence = Coherence::new(device.clone(), role);
-    let space = Arc::new(Space::new(Arc::new(mapping), layout, device.clone(), coherence));
-    Opened { superblock, space, device, node, writable }
+) -> Result<Opened> {
+    let owner = superblock.owner_node;
+    let report = superblock.coherence.unwrap_or_else(|| device.coherence());
+    let cache = Coherence::new(device.clone(), &report, mapping.base(), node, owner)?;
+    device.set_writers(&layout.writers(owner));
+    let space = Arc::new(Space::new(Arc::new(mapping), layout, device.clone(), cache, owner));
+    Ok(Opened { superblock, space, device, node, coherence: report, writable })
 }
 
 /// The memory must reach as far as the size says, or a load beyond it would be a SIGBUS.
@@ -322,7 +372,7 @@ fn check_len(device: &dyn Device, layout: &Layout, size_bytes: u64) -> Result<()
 impl Opened {
     /// Checks the size that the owner says the region has now.
     pub(crate) fn check_size(&self) -> Result<()> {
-        let size_bytes = self.space.control(Control::Size).load();
+        let size_bytes = self.space.noted(Control::Size);
         let shape = &self.superblock.shape;
         if size_bytes < shape.size_bytes
             || size_bytes > shape.max_bytes
@@ -334,6 +384,12 @@ impl Opened {
             return Err(Error::new(ErrorKind::Corrupt, text));
         }
         check_len(&*self.device, self.space.layout(), size_bytes)
+    }
+
+    /// Makes the size known. The memory is there.
+    pub(crate) fn set_size(&self, size_bytes: u64) {
+        self.space.control(Control::Size).store(size_bytes);
+        self.space.coherence().release(Step::SizeHome, &[self.space.control_line(Control::Size)]);
     }
 
     /// Puts memory behind a larger region. The caller makes it known and holds the heap lock.

@@ -8,10 +8,11 @@
 use uuid::Uuid;
 
 use super::layout::{Layout, SLOT_BYTES, Shape};
+use crate::device::CoherenceReport;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Version of the layout this build writes and reads.
-pub(crate) const LAYOUT_VERSION: u32 = 1;
+pub(crate) const LAYOUT_VERSION: u32 = 2;
 /// Bytes of a superblock.
 pub(crate) const SUPERBLOCK_BYTES: usize = 512;
 
@@ -40,6 +41,8 @@ pub(crate) struct Superblock {
     pub(crate) slot: u64,
     pub(crate) shape: Shape,
     pub(crate) huge_pages: HugePages,
+    /// What the link needs, if the region's creator said so; else the device's own report counts.
+    pub(crate) coherence: Option<CoherenceReport>,
     pub(crate) owner_uid: u32,
     pub(crate) owner_node: u64,
     pub(crate) created_unix_ns: u64,
@@ -71,6 +74,7 @@ enum At {
     RefsOff = 168,
     NodesOff = 176,
     DataOff = 184,
+    Coherence = 192,
 }
 
 impl Superblock {
@@ -96,6 +100,7 @@ impl Superblock {
         put(At::Leases, self.shape.leases);
         put(At::Names, self.shape.names);
         put(At::HugePages, self.huge_pages as u64);
+        put(At::Coherence, coherence_number(self.coherence));
         put(At::OwnerUid, self.owner_uid.into());
         put(At::OwnerNode, self.owner_node);
         put(At::Created, self.created_unix_ns);
@@ -173,6 +178,11 @@ impl Superblock {
             2 => HugePages::Reserved,
             _ => return Err(corrupt("page size")),
         };
+        let choices =
+            [None].into_iter().chain(CoherenceReport::NAMED.iter().map(|(_, report)| Some(*report)));
+        let Some(coherence) = choices.into_iter().find(|c| coherence_number(*c) == get(At::Coherence)) else {
+            return Err(corrupt("coherence report"));
+        };
         let mut uuid = [0; 16];
         uuid.copy_from_slice(&bytes[At::Uuid as usize..At::Uuid as usize + 16]);
         let superblock = Self {
@@ -181,6 +191,7 @@ impl Superblock {
             slot: get(At::Slot),
             shape,
             huge_pages,
+            coherence,
             owner_uid: u32::try_from(get(At::OwnerUid)).map_err(|_| corrupt("owner"))?,
             owner_node: get(At::OwnerNode),
             created_unix_ns: get(At::Created),
@@ -195,6 +206,12 @@ impl Superblock {
         }
         Ok((superblock, layout))
     }
+}
+
+/// 0 for none, then the reports in the order of their names.
+fn coherence_number(coherence: Option<CoherenceReport>) -> u64 {
+    let at = CoherenceReport::NAMED.iter().position(|(_, report)| Some(*report) == coherence);
+    at.map_or(0, |at| at as u64 + 1)
 }
 
 fn offsets(layout: &Layout) -> [(At, u64); 5] {
@@ -227,6 +244,7 @@ mod tests {
             slot: 3,
             shape,
             huge_pages: HugePages::Transparent,
+            coherence: Some(CoherenceReport::LOCAL),
             owner_uid: 1000,
             owner_node: 0,
             created_unix_ns: 17,

@@ -1,6 +1,8 @@
 //! Files: creating a whole one at once, size, backing, byte locks.
 
 use std::fs::File;
+use std::mem::ManuallyDrop;
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -9,6 +11,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, FallocateFlags, FcntlArg, Flock, FlockArg, OFlag};
 use nix::sys::stat::Mode;
+use nix::unistd::Whence;
 
 use crate::error::{Error, Result};
 
@@ -74,6 +77,39 @@ pub(crate) fn stat(file: &File, path: &Path) -> Result<(u64, u32, u32)> {
     Ok((meta.len(), meta.uid(), meta.mode() & 0o7777))
 }
 
+/// Which file it is, whatever its name: device and inode.
+pub(crate) fn identity(file: &File, path: &Path) -> Result<(u64, u64)> {
+    let meta = file.metadata().map_err(|e| {
+        Error::system(format_args!("fstat({})", path.display()), e.raw_os_error().unwrap_or(0))
+    })?;
+    Ok((meta.dev(), meta.ino()))
+}
+
+/// Which file has the name `path`, without opening it.
+pub(crate) fn identity_at(path: &Path) -> Result<(u64, u64)> {
+    let meta = path.symlink_metadata().map_err(|e| {
+        Error::system(format_args!("lstat({})", path.display()), e.raw_os_error().unwrap_or(0))
+    })?;
+    Ok((meta.dev(), meta.ino()))
+}
+
+/// The parts of a file that were ever written; the rest reads as zeroes.
+pub(crate) fn data_ranges(file: &File, path: &Path) -> Result<Vec<Range<u64>>> {
+    let seek = |from: i64, whence| match nix::unistd::lseek(file.as_fd(), from, whence) {
+        Ok(at) => Ok(Some(at)),
+        Err(Errno::ENXIO) => Ok(None),
+        Err(e) => Err(failed("lseek", path, e)),
+    };
+    let (mut ranges, mut at) = (Vec::new(), 0);
+    while let Some(start) = seek(at, Whence::SeekData)?
+        && let Some(end) = seek(start, Whence::SeekHole)?
+    {
+        ranges.push(start.cast_unsigned()..end.cast_unsigned());
+        at = end;
+    }
+    Ok(ranges)
+}
+
 /// Sets the length, leaving holes.
 pub(crate) fn set_len(file: &File, path: &Path, len: u64) -> Result<()> {
     nix::unistd::ftruncate(file, libc::off_t::try_from(len).unwrap_or(libc::off_t::MAX))
@@ -117,6 +153,19 @@ pub(crate) fn try_lock_byte(file: &File, byte: u64) -> Result<bool> {
     }
 }
 
+/// Takes the lock on `byte`, waiting for whoever has it.
+pub(crate) fn lock_byte(file: &File, byte: u64) -> Result<()> {
+    loop {
+        match nix::fcntl::fcntl(file, FcntlArg::F_SETLKW(&lock_of(byte, libc::F_WRLCK))) {
+            Ok(_) => return Ok(()),
+            // The kernel takes threads of one process for one another and sees circles where there are none.
+            Err(Errno::EDEADLK) => std::thread::yield_now(),
+            Err(Errno::EINTR) => {}
+            Err(e) => return Err(Error::system(format_args!("fcntl(F_SETLKW, byte {byte})"), e as i32)),
+        }
+    }
+}
+
 /// Gives the lock on `byte` up.
 pub(crate) fn unlock_byte(file: &File, byte: u64) -> Result<()> {
     nix::fcntl::fcntl(file, FcntlArg::F_SETLK(&lock_of(byte, libc::F_UNLCK)))
@@ -132,13 +181,35 @@ pub(crate) fn byte_is_locked(file: &File, byte: u64) -> Result<bool> {
     Ok(i32::from(lock.l_type) != libc::F_UNLCK)
 }
 
-/// Whether another process has a lock on any byte.
-pub(crate) fn any_byte_is_locked(file: &File) -> Result<bool> {
+/// Whether another process has a lock on any of `bytes`; `0..0` is all of them.
+pub(crate) fn any_byte_is_locked(file: &File, bytes: Range<u64>) -> Result<bool> {
     // Length 0 is "to the end of the file, however long".
-    let mut lock = libc::flock { l_len: 0, ..lock_of(0, libc::F_WRLCK) };
+    let len = (bytes.end - bytes.start).cast_signed();
+    let mut lock = libc::flock { l_len: len, ..lock_of(bytes.start, libc::F_WRLCK) };
     nix::fcntl::fcntl(file, FcntlArg::F_GETLK(&mut lock))
-        .map_err(|e| Error::system("fcntl(F_GETLK, all bytes)", e as i32))?;
+        .map_err(|e| Error::system(format_args!("fcntl(F_GETLK, bytes {bytes:?})"), e as i32))?;
     Ok(i32::from(lock.l_type) != libc::F_UNLCK)
+}
+
+/// Whether any process, this one included, has a lock on any byte of the file at `path`; false where there is none.
+pub(crate) fn is_locked_at(path: &Path) -> Result<bool> {
+    let file = match open(path, true) {
+        Ok(file) => file,
+        Err(e) if e.errno() == libc::ENOENT => return Ok(false),
+        Err(e) => return Err(e),
+    };
+    // Closing a descriptor drops the locks that this process has: where there are locks, it stays open.
+    let mut file = ManuallyDrop::new(file);
+    // Asked as somebody else, this process's own locks are seen too.
+    let mut lock = libc::flock { l_len: 0, ..lock_of(0, libc::F_WRLCK) };
+    nix::fcntl::fcntl(&*file, FcntlArg::F_OFD_GETLK(&mut lock))
+        .map_err(|e| failed("fcntl F_OFD_GETLK", path, e))?;
+    let locked = i32::from(lock.l_type) != libc::F_UNLCK;
+    if !locked {
+        // SAFETY: dropped once, here.
+        unsafe { ManuallyDrop::drop(&mut file) };
+    }
+    Ok(locked)
 }
 
 /// Opens by descriptor number: only to hand a duplicate to a mapping.

@@ -8,6 +8,3 @@ pub(crate) mod file;
 pub(crate) mod futex;
 pub(crate) mod mem;
 pub(crate) mod process;
-
-#[cfg(feature = "crash-points")]
-pub(crate) use process::kill_self;

@@ -38,10 +38,17 @@ pub(crate) fn command_name() -> String {
 }
 
 /// Ends this process as suddenly as a crash does.
-#[cfg(feature = "crash-points")]
+#[cfg(feature = "test-hooks")]
 pub(crate) fn kill_self() -> ! {
     loop {
         // SAFETY: plain system call.
         unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
     }
+}
+
+/// Stops this process until somebody continues it.
+#[cfg(feature = "test-hooks")]
+pub(crate) fn stop_self() {
+    // SAFETY: plain system call.
+    unsafe { libc::raise(libc::SIGSTOP) };
 }

@@ -49,7 +49,7 @@ impl Anchors {
         let mut done = 0;
         let committed = self.anchors.iter().try_for_each(|(other, descriptor)| {
             // One of that name is left from a table that was never committed, at the same place.
-            other.commit(&locks[&other.uuid], &self.name, descriptor, true)?;
+            other.commit(&locks[&other.uuid], &self.name, descriptor, true, &|| Ok(()))?;
             done += 1;
             Ok(())
         });

@@ -6,10 +6,11 @@
 //! of an entry never goes back, also through removal and reuse for another name. Names stand in the
 //! descriptors; the entry has a hash. A removed entry stays a step of the probe until nothing follows it.
 
+use crate::coherence::{Bytes, Step};
 use crate::error::{Error, ErrorKind, Result};
 use crate::region::layout::{CATALOG_ENTRY_BYTES, CATALOG_OFF};
 use crate::region::space::Space;
-use crate::region::word::Word;
+use crate::region::word::{RemoteWord, Word};
 
 const WORDS: u64 = CATALOG_ENTRY_BYTES / 8;
 const HASH: usize = 1;
@@ -98,15 +99,29 @@ impl<'a> Catalog<'a> {
         self.space.layout().catalog_slots
     }
 
-    fn words(&self, slot: u64) -> &'a [Word] {
+    /// An entry, for the owner to write.
+    fn own(&self, slot: u64) -> &'a [Word] {
         self.space.words(CATALOG_OFF + slot * CATALOG_ENTRY_BYTES, WORDS)
+    }
+
+    fn words(&self, slot: u64) -> &'a [RemoteWord] {
+        self.space.remote(CATALOG_OFF + slot * CATALOG_ENTRY_BYTES, WORDS)
+    }
+
+    /// The bytes of an entry.
+    pub(super) fn entry(&self, slot: u64) -> Bytes {
+        self.space.range(CATALOG_OFF + slot * CATALOG_ENTRY_BYTES, CATALOG_ENTRY_BYTES)
     }
 
     /// The commit word as it is home now.
     pub(super) fn commit(&self, slot: u64) -> Commit {
-        let words = self.words(slot);
-        self.space.coherence().acquire([(words[0].as_ptr().cast(), CATALOG_ENTRY_BYTES)]);
-        Commit(words[0].load())
+        self.space.coherence().acquire(Step::CommitIn, self.space.owner(), &[self.entry(slot)]);
+        self.noted(slot)
+    }
+
+    /// The commit word as far as this node knows.
+    pub(super) fn noted(&self, slot: u64) -> Commit {
+        Commit(self.words(slot)[0].load())
     }
 
     /// The descriptor that `commit` of `slot` names.
@@ -146,8 +161,10 @@ impl<'a> Catalog<'a> {
     /// Every published entry.
     pub(super) fn published(&self) -> impl Iterator<Item = Published> + 'a {
         let this = *self;
+        let all = self.space.range(CATALOG_OFF, self.slots() * CATALOG_ENTRY_BYTES);
+        self.space.coherence().acquire(Step::CommitIn, self.space.owner(), &[all]);
         (0..self.slots()).filter_map(move |slot| {
-            let commit = this.commit(slot);
+            let commit = this.noted(slot);
             (commit.state().ok() == Some(State::Live)).then(|| Published {
                 slot,
                 commit,
@@ -158,20 +175,19 @@ impl<'a> Catalog<'a> {
 
     /// Publishes `at` in `slot` under `commit`, the next generation of that slot. Everything `at` names is home.
     pub(super) fn commit_live(&self, slot: u64, commit: Commit, hash: u64, at: DescriptorAt) {
-        let (words, half) = (self.words(slot), commit.half());
+        let (words, half) = (self.own(slot), commit.half());
         words[HASH].store(hash);
         words[half].store(at.off);
         words[half + 1].store(at.len);
-        // One 64-byte record travels whole: the word that commits it may follow at once, but not overtake.
-        self.release(slot);
+        // One record of 64 bytes travels whole, so the word that commits it needs no trip of its own.
         words[0].store(commit.0);
-        self.release(slot);
+        self.space.coherence().release_before_loads(Step::CommitHome, &[self.entry(slot)]);
     }
 
     /// Takes `slot` out of the catalog under `commit`, and clears removed entries that nothing follows.
     pub(super) fn commit_removed(&self, slot: u64, commit: Commit) -> Result<()> {
-        self.words(slot)[0].store(commit.0);
-        self.release(slot);
+        self.own(slot)[0].store(commit.0);
+        self.space.coherence().release_before_loads(Step::CommitHome, &[self.entry(slot)]);
         let slots = self.slots();
         let (mut next, mut here) = (if slot + 1 == slots { 0 } else { slot + 1 }, slot);
         // Bounded by the table: in a catalog without a live entry the walk would go round.
@@ -180,16 +196,12 @@ impl<'a> Catalog<'a> {
             if self.commit(next).state()? != State::Empty || commit.state()? != State::Removed {
                 break;
             }
-            self.words(here)[0].store(commit.next(State::Empty).0);
-            self.release(here);
+            self.own(here)[0].store(commit.next(State::Empty).0);
+            self.space.coherence().release(Step::ProbeHome, &[self.entry(here)]);
             next = here;
             here = if here == 0 { slots - 1 } else { here - 1 };
         }
         Ok(())
-    }
-
-    fn release(&self, slot: u64) {
-        self.space.coherence().release([(self.words(slot)[0].as_ptr().cast(), CATALOG_ENTRY_BYTES)]);
     }
 }
 

@@ -6,11 +6,11 @@
 //! from memory that a writer could still change.
 #![allow(unsafe_code, reason = "builds C structs over mapped memory")]
 
-use std::any::Any;
 use std::ffi::c_void;
 use std::ptr;
 use std::sync::Arc;
 
+use super::arrive::Arrive;
 use super::block::{self, Owner, Words};
 use super::cdata::{ArrowArray, ArrowSchema};
 use super::descriptor::{Batch, Descriptor};
@@ -28,6 +28,7 @@ static NOTHING: Nothing = Nothing([0; 128]);
 pub struct Export {
     descriptor: Arc<Descriptor>,
     bases: Box<[*const u8]>,
+    arrive: Arc<dyn Arrive>,
     owner: Owner,
 }
 
@@ -59,7 +60,7 @@ impl Export {
     pub unsafe fn new(
         descriptor: Arc<Descriptor>,
         bases: impl Into<Box<[*const u8]>>,
-        owner: Arc<dyn Any + Send + Sync>,
+        owner: Arc<impl Arrive>,
     ) -> Result<Self> {
         let bases = bases.into();
         if bases.len() != descriptor.n_regions() {
@@ -68,7 +69,7 @@ impl Export {
                 format!("{} base addresses for {} regions", bases.len(), descriptor.n_regions()),
             ));
         }
-        Ok(Self { descriptor, bases, owner: Owner::new(owner) })
+        Ok(Self { descriptor, bases, arrive: owner.clone(), owner: Owner::new(owner) })
     }
 
     /// The descriptor.
@@ -83,10 +84,13 @@ impl Export {
         self.descriptor.schema().to_c()
     }
 
-    /// Batch `i` as a C struct; `None` past the last one.
-    #[must_use]
-    pub fn batch(&self, i: usize) -> Option<ArrowArray> {
-        let batch = self.descriptor.batch(i)?;
+    /// Batch `i` as a C struct, its bytes arrived.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] past the last one; when the bytes cannot arrive, see [`Arrive`].
+    pub fn batch(&self, i: usize) -> Result<ArrowArray> {
+        let batch = self.descriptor.batch(i).ok_or_else(|| self.no_batch(i))?;
+        self.arrive.arrive(&self.descriptor, i)?;
         let schema = self.descriptor.schema();
         // Besides the buffers, a view array has a buffer of sizes and, in it, a word for each data buffer.
         let is_view = |i: &usize| matches!(schema.nodes()[*i].layout, Layout::View { .. });
@@ -95,15 +99,24 @@ impl Export {
             .map(|i| 1 + (batch.node(i).n_buffers - Layout::View { utf8: false }.n_buffers()) as usize)
             .sum();
         let n_words = batch.n_buffers() + extra;
-        Some(block::build(schema, n_words, self.owner.clone(), |i, words| {
+        Ok(block::build(schema, n_words, self.owner.clone(), |i, words| {
             self.array(&batch, &batch.node(i), schema.nodes()[i].layout, words)
         }))
     }
 
-    /// The addresses and lengths of batch `i`, as measured from a producer; `None` past the last one.
-    #[must_use]
-    pub fn shape(&self, i: usize) -> Option<BatchShape> {
-        let batch = self.descriptor.batch(i)?;
+    fn no_batch(&self, i: usize) -> Error {
+        let (name, batches) = (self.descriptor.name().escape_debug(), self.descriptor.n_batches());
+        let text = format!("table \"{name}\" has {batches} batches, and no number {i}");
+        Error::new(ErrorKind::InvalidArgument, text)
+    }
+
+    /// The addresses and lengths of batch `i`, as measured from a producer, its bytes arrived.
+    ///
+    /// # Errors
+    /// As [`Export::batch`].
+    pub fn shape(&self, i: usize) -> Result<BatchShape> {
+        let batch = self.descriptor.batch(i).ok_or_else(|| self.no_batch(i))?;
+        self.arrive.arrive(&self.descriptor, i)?;
         let nodes: Vec<Node> = (0..batch.n_nodes()).map(|i| batch.node(i)).collect();
         let mut buffers = Vec::with_capacity(batch.n_buffers());
         for (node, info) in nodes.iter().zip(self.descriptor.schema().nodes()) {
@@ -112,7 +125,7 @@ impl Export {
                 buffers.push(RawBuffer { ptr, len_bytes, align_bytes: info.layout.buffer(k).align_bytes() });
             }
         }
-        Some(BatchShape { nodes, buffers })
+        Ok(BatchShape { nodes, buffers })
     }
 
     /// Address and length of a buffer.

@@ -20,8 +20,10 @@ mod stream;
 pub mod validate;
 
 mod anchor;
+pub mod arrive;
 mod catalog;
 mod list;
+mod nodes;
 mod open;
 mod place;
 mod publish;
@@ -31,6 +33,7 @@ pub(crate) mod tables;
 mod verify;
 
 pub use list::{TableInfo, TableLease};
+pub use nodes::{NodeInfo, NodeState};
 pub use open::{OpenOptions, Table};
 pub use publish::{PublishOptions, Published};
 pub use verify::VerifyReport;

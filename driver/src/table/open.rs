@@ -8,15 +8,18 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::catalog::{Probe, hash};
+use super::arrive::{Arrivals, Arrive};
+use super::catalog::{Commit, Probe, hash};
 use super::cdata::{ArrowArray, ArrowArrayStream, ArrowSchema};
-use super::descriptor::Descriptor;
+use super::descriptor::{Descriptor, HEADER_LEN};
 use super::export::Export;
 use super::publish::missing;
 use super::shape::BufferRef;
 use super::tables::Tables;
+use crate::coherence::{Bytes, Step, check};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lease::Lease;
+use crate::member::node;
 use crate::region::space::Control;
 use crate::sys::{futex, process};
 use crate::units::index;
@@ -43,8 +46,8 @@ pub struct Table {
 /// A lease and what it keeps; ends when the last array goes.
 struct Held {
     tables: Arc<Tables>,
-    /// Regions that buffers lie in besides the table's own.
-    _others: Vec<Arc<Tables>>,
+    /// What of the buffers has arrived, in this region and the others that they lie in.
+    arrivals: Option<Arrivals>,
     lease: Lease,
     slot: u64,
     generation: u64,
@@ -68,6 +71,12 @@ impl Drop for Held {
     }
 }
 
+impl Arrive for Held {
+    fn arrive(&self, descriptor: &Descriptor, batch: usize) -> Result<()> {
+        self.arrivals.as_ref().map_or(Ok(()), |arrivals| arrivals.arrive(descriptor, batch))
+    }
+}
+
 impl Tables {
     /// Opens the table of `name`.
     pub(crate) fn open(self: &Arc<Self>, name: &str, options: &OpenOptions) -> Result<Table> {
@@ -78,19 +87,30 @@ impl Tables {
             let (found, _) = self.catalog().probe(hash(name), |entry| {
                 let soon = entry.at.len.min(PREFETCH_BYTES);
                 self.space.coherence().prefetch(self.space.ptr(0).wrapping_add(index(entry.at.off)), soon);
+                // A reader beside the publisher sees the word before it is home: what it tells others must hold there.
+                let found = self.catalog().entry(entry.slot);
+                if self.space.node() == self.space.owner() {
+                    self.space.coherence().release(Step::OpenHelpsHome, &[found]);
+                }
                 let lease = self.leases.take(entry.at.off)?;
                 // From here on the lease is given back whichever way this ends.
                 let held = Held {
                     tables: self.clone(),
-                    _others: Vec::new(),
+                    arrivals: None,
                     lease,
                     slot: entry.slot,
                     generation: entry.commit.0,
                     forks: process::fork_count(),
                 };
-                if self.catalog().commit(entry.slot) != entry.commit {
+                let void = node::void_line(&self.space, self.space.node());
+                self.space.coherence().acquire(Step::SecondLookIn, self.space.owner(), &[found, void]);
+                if !check(Step::SecondLook, self.catalog().noted(entry.slot) == entry.commit) {
                     raced = true;
+                    self.space.coherence().note_retry();
                     return Ok(Probe::On);
+                }
+                if !check(Step::NotFenced, !self.member.is_fenced()) {
+                    return Err(self.fenced());
                 }
                 let bytes = self.copy_out(entry.at.off, entry.at.len)?;
                 let table =
@@ -121,6 +141,14 @@ impl Tables {
             if envelope.name() != name {
                 return Ok(None);
             }
+            if !check(Step::Generation, envelope.generation() == held.generation) {
+                let text = format!(
+                    "its descriptor is of generation {} where the catalog names {}; run csm verify",
+                    envelope.generation(),
+                    held.generation
+                );
+                return Err(Error::new(ErrorKind::Corrupt, text));
+            }
             for (number, uuid) in envelope.regions().enumerate() {
                 match number {
                     0 if uuid == *self.uuid.as_bytes() => {}
@@ -139,17 +167,11 @@ impl Tables {
         };
         let regions = || std::iter::once(self).chain(&others);
         let bases: Vec<*const u8> = regions().map(|tables| tables.space.ptr(0).cast_const()).collect();
-        if regions().any(|tables| tables.space.coherence().must_invalidate()) {
-            let lines: Vec<_> = buffers(&descriptor).collect();
-            for (number, tables) in regions().enumerate() {
-                let own = lines.iter().filter(|(region, ..)| *region as usize == number);
-                tables
-                    .space
-                    .coherence()
-                    .acquire(own.map(|(_, off, len)| (tables.space.ptr(*off).cast_const(), *len)));
-            }
-        }
-        held._others = others;
+        let at = self.catalog().descriptor(held.slot, Commit(held.generation));
+        let body = self.space.range(at.off + HEADER_LEN as u64, at.len - HEADER_LEN as u64);
+        self.space.coherence().audit(&format!("descriptor of \"{}\"", name.escape_debug()), [body])?;
+        self.space.check_alive()?;
+        held.arrivals = Some(Arrivals::new(&descriptor, regions().cloned().collect()));
         let held = Arc::new(held);
         // SAFETY: every buffer was checked to lie in its region's data zone, which `held` keeps mapped, and
         // the lease keeps from being reused; bases are aligned to 1 TiB.
@@ -157,8 +179,24 @@ impl Tables {
         Ok(Some(Table { export: Arc::new(export), held }))
     }
 
+    /// A range of addresses, if it lies in the data zone as it is now.
+    pub(crate) fn data_range(&self, address: *const u8, len: u64) -> Result<Bytes> {
+        let last = (address as u64).checked_add(len.saturating_sub(1));
+        if self.space.data_off_of(address as u64).is_none()
+            || last.is_none_or(|last| self.space.data_off_of(last).is_none())
+        {
+            let text = format!("{len} bytes at {address:p} are not in the data of region {:?}", self.label);
+            return Err(Error::new(ErrorKind::ForeignPointer, text));
+        }
+        Ok((address, len))
+    }
+
     /// Whether a range lies in the data zone as it is now.
     pub(super) fn check_data(&self, off: u64, len: u64) -> Result<()> {
+        if off.saturating_add(len) > self.space.layout().data_off + self.space.data_bytes() {
+            // The region may have grown since this node heard of its size.
+            self.space.hear_size();
+        }
         let (start, bytes) = (self.space.layout().data_off, self.space.data_bytes());
         let inside = off >= start && off - start <= bytes && len <= bytes - (off - start);
         inside.then_some(()).ok_or_else(|| {
@@ -170,15 +208,26 @@ impl Tables {
         })
     }
 
+    /// This node was declared off, and is not.
+    fn fenced(&self) -> Error {
+        let text = format!(
+            "node {} was fenced by an operator: its leases on tables of region {:?} count no more; discard what was read, \
+             close the region in every process of the node, and open it anew",
+            self.space.node(),
+            self.label
+        );
+        Error::new(ErrorKind::Fenced, text)
+    }
+
     /// Waits until a table of `name` is published.
     pub(crate) fn wait(&self, name: &str, timeout: Duration) -> Result<()> {
         Self::check_name(name)?;
         // Another node's publish wakes nobody here: look again after a nap at the latest.
         const NAP: Duration = Duration::from_millis(1);
         let deadline = Instant::now() + timeout;
-        let changes = self.space.control(Control::Changes);
+        let changes = self.space.control_word(Control::Changes);
         loop {
-            self.space.coherence().acquire([(changes.as_ptr().cast(), 8)]);
+            self.space.hear_news();
             let seen = changes.load();
             self.space.check_alive()?;
             if self.find(name)?.0.is_some() {
@@ -252,10 +301,7 @@ impl Table {
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] past the last one.
     pub fn batch(&self, i: usize) -> Result<ArrowArray> {
-        self.export.batch(i).ok_or_else(|| {
-            let text = format!("table \"{}\" has {} batches, and no number {i}", self.name(), self.batches());
-            Error::new(ErrorKind::InvalidArgument, text)
-        })
+        self.export.batch(i)
     }
 
     /// All batches in order, as a stream; as often as wanted.
@@ -294,6 +340,14 @@ impl Table {
                 ErrorKind::Forked,
                 "the table was opened by the process this one was forked from; open it here",
             ));
+        }
+        // Everything that was read is behind this: if the mark is not there now, the lease counted all along.
+        let tables = &self.held.tables;
+        tables.space.coherence().fence();
+        let void = node::void_line(&tables.space, tables.space.node());
+        tables.space.coherence().acquire(Step::VoidIn, tables.space.owner(), &[void]);
+        if !check(Step::LeaseHolds, !tables.member.is_fenced()) {
+            return Err(tables.fenced());
         }
         if !self.held.tables.leases.holds(&self.held.lease) {
             let text = format!(

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use super::anchor::Anchors;
 use super::shape::RawBuffer;
 use super::tables::Tables;
+use crate::coherence::{Bytes, Step};
 use crate::error::{Error, ErrorKind, Result};
-use crate::units::index;
 
 /// Collects the places of a table's buffers.
 pub(super) struct Placement<'a> {
@@ -32,17 +32,20 @@ pub(super) struct Placed {
     others: Vec<Other>,
     /// Extents of this region, each once.
     pub(super) extents: Vec<u64>,
-    /// Address and length of what readers will load.
-    pub(super) used: Vec<(*const u8, u64)>,
+    /// What readers will load of this region.
+    used: Vec<Bytes>,
     pub(super) bytes_in_place: u64,
     pub(super) bytes_copied: u64,
     copied: Vec<u64>,
+    /// What is on its way home already.
+    copied_in: Vec<Bytes>,
 }
 
 /// Another region with buffers of the table.
 struct Other {
     tables: Arc<Tables>,
     extents: Vec<u64>,
+    used: Vec<Bytes>,
 }
 
 impl<'a> Placement<'a> {
@@ -56,6 +59,7 @@ impl<'a> Placement<'a> {
             bytes_in_place: 0,
             bytes_copied: 0,
             copied: Vec::new(),
+            copied_in: Vec::new(),
         };
         Self { home, placed, copies: HashMap::new(), last: None }
     }
@@ -78,12 +82,15 @@ impl<'a> Placement<'a> {
     }
 
     fn in_place(&mut self, region: u32, buffer: &RawBuffer) -> (u32, u64) {
-        let base = match region {
-            0 => self.home.space.base(),
-            n => self.placed.others[n as usize - 1].tables.space.base(),
+        let (base, used) = match region {
+            0 => (self.home.space.base(), &mut self.placed.used),
+            n => {
+                let other = &mut self.placed.others[n as usize - 1];
+                (other.tables.space.base(), &mut other.used)
+            }
         };
         self.placed.bytes_in_place += buffer.len_bytes;
-        self.placed.used.push((buffer.ptr, buffer.len_bytes));
+        used.push((buffer.ptr, buffer.len_bytes));
         (region, buffer.ptr as u64 - base)
     }
 
@@ -123,7 +130,7 @@ impl<'a> Placement<'a> {
         let known = self.placed.regions.iter().position(|known| *known == uuid);
         let at = known.unwrap_or_else(|| {
             self.placed.regions.push(uuid);
-            self.placed.others.push(Other { tables: tables.clone(), extents: Vec::new() });
+            self.placed.others.push(Other { tables: tables.clone(), extents: Vec::new(), used: Vec::new() });
             self.placed.regions.len() - 1
         });
         u32::try_from(at).unwrap_or(u32::MAX)
@@ -137,11 +144,10 @@ impl<'a> Placement<'a> {
         let off = self.home.heap()?.alloc(buffer.len_bytes, buffer.align_bytes.into())?;
         self.placed.copied.push(off);
         let to = self.home.space.ptr(off);
-        let len = index(buffer.len_bytes);
         // SAFETY: the producer's buffer has that many bytes, by the contract of `measure`; the extent is new.
-        unsafe { std::ptr::copy_nonoverlapping(buffer.ptr, to, len) };
+        unsafe { self.home.space.coherence().copy_home(buffer.ptr, to, buffer.len_bytes) };
         self.placed.extents.push(off);
-        self.placed.used.push((to.cast_const(), buffer.len_bytes));
+        self.placed.copied_in.push((to.cast_const(), buffer.len_bytes));
         self.placed.bytes_copied += buffer.len_bytes;
         self.copies.insert(key, off);
         Ok((0, off))
@@ -158,6 +164,23 @@ impl<'a> Placement<'a> {
 }
 
 impl Placed {
+    /// Starts to bring every buffer home. It is complete with the next release in the same regions.
+    pub(super) fn start_release(&self) {
+        self.home.space.coherence().start_release(Step::TableHome, &self.used);
+        for other in &self.others {
+            other.tables.space.coherence().start_release(Step::TableHome, &other.used);
+        }
+    }
+
+    /// Checks that every buffer is home, where the device can tell.
+    pub(super) fn audit(&self, what: &str) -> Result<()> {
+        let own = self.used.iter().chain(&self.copied_in).copied();
+        self.home.space.coherence().audit(what, own)?;
+        self.others
+            .iter()
+            .try_for_each(|other| other.tables.space.coherence().audit(what, other.used.iter().copied()))
+    }
+
     /// Builds what keeps the extents of other regions for the table whose descriptor is at `descriptor_off`.
     pub(super) fn anchors(&self, home: &Tables, descriptor_off: u64) -> Result<Anchors> {
         Anchors::build(home, descriptor_off, self.others.iter().map(|other| (&other.tables, &*other.extents)))

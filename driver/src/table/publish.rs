@@ -15,6 +15,7 @@ use super::measure::measure;
 use super::place::Placement;
 use super::schema::Schema;
 use super::tables::{HIDDEN, Locked, Tables};
+use crate::coherence::Step;
 use crate::error::{Error, ErrorKind, Result};
 use crate::region::layout::GRANULE_BYTES;
 use crate::region::space::Control;
@@ -85,12 +86,15 @@ impl Tables {
             bytes_copied: placed_at.bytes_copied,
             ..Published::default()
         };
-        self.space.coherence().release(placed_at.used.iter().copied());
         let descriptor = self.build(&draft, &placed_at.extents).map_err(about)?;
+        placed_at.start_release();
         published.descriptor_bytes = descriptor.at.len;
         let anchors = placed_at.anchors(self, descriptor.at.off).map_err(about)?;
         published.generation = anchors
-            .commit_around(self, |locked| self.commit(locked, name, &descriptor, options.replace))
+            .commit_around(self, |locked| {
+                let home = || placed_at.audit(&format!("table \"{name}\""));
+                self.commit(locked, name, &descriptor, options.replace, &home)
+            })
             .map_err(about)?;
         // Published, so that this gives up the process's reference alone.
         drop(descriptor);
@@ -108,7 +112,7 @@ impl Tables {
         }
     }
 
-    /// Builds a descriptor in an extent of its own, home when this returns.
+    /// Builds a descriptor in an extent of its own. It goes home when it is labelled.
     pub(super) fn build(self: &Arc<Self>, draft: &Draft<'_>, extents: &[u64]) -> Result<Fresh> {
         let len = draft.encoded_len(extents.len() + 1)? as u64;
         let mut fresh = Fresh::new(self, len)?;
@@ -116,7 +120,6 @@ impl Tables {
         // SAFETY: an extent of at least `len` bytes that nobody else knows yet; plain bytes.
         let bytes = unsafe { std::slice::from_raw_parts_mut(self.space.ptr(fresh.at.off), index(len)) };
         draft.encode_into(bytes, &fresh.extents, 0, 0)?;
-        self.space.coherence().release([(self.space.ptr(fresh.at.off).cast_const(), len)]);
         Ok(fresh)
     }
 
@@ -127,6 +130,7 @@ impl Tables {
         name: &str,
         descriptor: &Fresh,
         replace: bool,
+        home: &dyn Fn() -> Result<()>,
     ) -> Result<u64> {
         let heap = self.heap()?;
         let (old, free) = self.find(name)?;
@@ -146,12 +150,17 @@ impl Tables {
                 return Err(Error::new(ErrorKind::CatalogFull, text));
             }
         };
+        let commit = self.catalog().noted(slot).next(State::Live);
+        self.label_descriptor(descriptor.at, slot, commit);
+        let bytes = self.space.range(descriptor.at.off, descriptor.at.len);
+        self.space.coherence().release(Step::TableHome, &[bytes]);
+        self.space.coherence().audit(&format!("descriptor of \"{}\"", name.escape_debug()), [bytes])?;
+        home()?;
+        self.space.check_alive()?;
         heap.retain(&descriptor.extents)?;
         if let Some(old) = &old {
             self.retire(old.at);
         }
-        let commit = self.catalog().commit(slot).next(State::Live);
-        self.label_descriptor(descriptor.at, slot, commit);
         self.catalog().commit_live(slot, commit, hash(name), descriptor.at);
         if old.is_none() && !name.starts_with(HIDDEN) {
             self.count_names(1);
@@ -205,7 +214,6 @@ impl Tables {
         use super::descriptor::{GENERATION_AT, SLOT_AT};
         self.space.word(at.off + SLOT_AT as u64).store(slot);
         self.space.word(at.off + GENERATION_AT as u64).store(commit.0);
-        self.space.coherence().release([(self.space.ptr(at.off).cast_const(), GRANULE_BYTES)]);
     }
 }
 

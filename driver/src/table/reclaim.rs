@@ -10,33 +10,30 @@ use std::time::Duration;
 
 use super::anchor::anchored;
 use super::catalog::DescriptorAt;
+use super::descriptor::NEXT_RETIRED_AT;
 use super::tables::{Locked, Tables};
+use crate::coherence::{Step, check};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lease;
-use crate::region::layout::GRANULE_BYTES;
+use crate::member::node;
+use crate::region::layout::{CATALOG_ENTRY_BYTES, CATALOG_OFF, GRANULE_BYTES, VOID_OFF};
 use crate::region::space::Control;
-use crate::region::word::Word;
 
 impl Tables {
     /// Puts a descriptor on the retired list. It is still in the catalog: the commit word follows.
     pub(super) fn retire(&self, at: DescriptorAt) {
         let head = self.space.control(Control::Retired);
         self.next_retired(at.off).store(head.load());
-        self.home(self.next_retired(at.off));
         head.store(at.off);
-        self.home(head);
+        self.space.control(Control::RetiredCount).add(1);
     }
 
-    fn home(&self, word: &Word) {
-        self.space.coherence().release([(word.as_ptr().cast(), 8)]);
-    }
-
-    /// The retired list, newest first. The caller has the lock, or knows that it may be stale.
+    /// The retired list, newest first, for the owner. The caller has the lock, or knows that it may be stale.
     pub(super) fn retired(&self) -> Result<Vec<u64>> {
         let layout = self.space.layout();
         let most = self.space.data_bytes() / GRANULE_BYTES;
         let mut list = Vec::new();
-        let mut off = self.space.control(Control::Retired).load();
+        let mut off = self.space.noted(Control::Retired);
         while off != 0 {
             let inside = off >= layout.data_off && off - layout.data_off < self.space.data_bytes();
             if !inside || !off.is_multiple_of(GRANULE_BYTES) || list.len() as u64 > most {
@@ -45,7 +42,7 @@ impl Tables {
                 return Err(Error::new(ErrorKind::Corrupt, text));
             }
             list.push(off);
-            off = self.next_retired(off).load();
+            off = self.space.remote(off + NEXT_RETIRED_AT as u64, 1)[0].load();
         }
         Ok(list)
     }
@@ -57,13 +54,12 @@ impl Tables {
         if head.load() == 0 {
             return Ok(());
         }
-        // The retired words are home; whoever takes a lease after this scan sees them at its second look.
-        self.space.coherence().fence();
+        // The retired words are home, behind a fence; whoever takes a lease after this scan sees them at its second look.
         let leases = lease::scan(&self.space, &self.member);
         let mut before = head;
         for off in self.retired()? {
             let next = self.next_retired(off);
-            if leases.contains_key(&off) {
+            if !check(Step::NobodyReads, !leases.contains_key(&off)) {
                 before = next;
                 continue;
             }
@@ -73,7 +69,7 @@ impl Tables {
                 continue;
             }
             before.store(next.load());
-            self.home(before);
+            self.space.control(Control::RetiredCount).add(1u64.wrapping_neg());
             heap.release(&envelope.extents().collect::<Vec<_>>())?;
         }
         if heap.wants_recount() {
@@ -99,6 +95,7 @@ impl Tables {
     /// Makes whole what a dead holder of the lock left half done. The caller has the lock.
     pub(super) fn recover(&self) -> Result<()> {
         let heap = self.heap()?;
+        self.help_home();
         let entries: Vec<_> = self.catalog().published().collect();
         let live: HashSet<u64> = entries.iter().map(|entry| entry.at.off).collect();
         // Unlink what was about to be replaced or removed and was not.
@@ -107,7 +104,6 @@ impl Tables {
             let next = self.next_retired(off);
             if live.contains(&off) {
                 before.store(next.load());
-                self.home(before);
             } else {
                 before = next;
             }
@@ -120,6 +116,26 @@ impl Tables {
         let names = entries.iter().filter_map(|entry| self.envelope(entry.at).ok());
         let names = names.filter(|envelope| anchored(envelope.name()).is_none()).count() as u64;
         self.space.control(Control::Names).store(names);
+        self.space.control(Control::RetiredCount).store(self.retired()?.len() as u64);
+        Ok(())
+    }
+
+    /// Brings home what a dead holder of the lock had stored for other nodes and perhaps not brought home: its commit
+    /// word, wherever that is. What the word names was home before it was stored.
+    fn help_home(&self) {
+        let catalog = self.space.range(CATALOG_OFF, self.catalog().slots() * CATALOG_ENTRY_BYTES);
+        let lines = [Control::Size, Control::Changes].map(|word| self.space.control_line(word));
+        let voids = self.space.range(VOID_OFF, self.space.layout().shape.nodes * 8);
+        self.space.coherence().release_before_loads(Step::HelpHome, &[lines[0], lines[1], voids, catalog]);
+    }
+
+    /// Declares the incarnation that `node` has now off. What its leases alone held can be used anew.
+    pub(crate) fn fence_node(&self, node: u64) -> Result<()> {
+        self.heap()?;
+        let locked = self.lock(self.patience)?;
+        node::set_void_mark(&self.space, node)?;
+        self.reclaim(&locked)?;
+        self.announce();
         Ok(())
     }
 

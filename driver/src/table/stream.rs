@@ -1,7 +1,7 @@
 //! The batches of an opened table as an `ArrowArrayStream`.
 #![allow(unsafe_code, reason = "implements the callbacks of a C struct")]
 
-use std::ffi::{c_char, c_int};
+use std::ffi::{CString, c_char, c_int};
 use std::ptr;
 use std::sync::Arc;
 
@@ -12,13 +12,15 @@ use super::export::Export;
 struct State {
     export: Arc<Export>,
     next: usize,
+    /// Why the last call failed.
+    error: CString,
 }
 
 impl Export {
     /// All batches in order, as a stream that keeps the table open; there may be any number of streams.
     #[must_use]
     pub fn stream(self: &Arc<Self>) -> ArrowArrayStream {
-        let state = Box::new(State { export: self.clone(), next: 0 });
+        let state = Box::new(State { export: self.clone(), next: 0, error: CString::default() });
         ArrowArrayStream {
             get_schema: Some(get_schema),
             get_next: Some(get_next),
@@ -42,17 +44,30 @@ unsafe extern "C" fn get_next(stream: *mut ArrowArrayStream, out: *mut ArrowArra
     // SAFETY: as `get_schema`; a stream is used by one thread at a time.
     unsafe {
         let state = (*stream).private_data.cast::<State>();
-        // A released struct says that there are no more.
-        let array = (*state).export.batch((*state).next).unwrap_or_default();
+        let (export, next) = (&(*state).export, (*state).next);
+        if next >= export.descriptor().n_batches() {
+            // A released struct says that there are no more.
+            out.write(ArrowArray::default());
+            return 0;
+        }
+        match export.batch(next) {
+            Ok(array) => out.write(array),
+            Err(e) => {
+                (*state).error = CString::new(e.to_string()).unwrap_or_default();
+                return libc::EIO;
+            }
+        }
         (*state).next += 1;
-        out.write(array);
     }
     0
 }
 
-/// The callbacks above cannot fail.
-unsafe extern "C" fn get_last_error(_: *mut ArrowArrayStream) -> *const c_char {
-    ptr::null()
+unsafe extern "C" fn get_last_error(stream: *mut ArrowArrayStream) -> *const c_char {
+    // SAFETY: as `get_schema`; the text stays until the next call on the stream.
+    unsafe {
+        let state = (*stream).private_data.cast::<State>();
+        if (*state).error.is_empty() { ptr::null() } else { (*state).error.as_ptr() }
+    }
 }
 
 unsafe extern "C" fn release(stream: *mut ArrowArrayStream) {

@@ -7,9 +7,11 @@ use uuid::Uuid;
 
 use super::catalog::{Catalog, DescriptorAt};
 use super::descriptor::{Envelope, HEADER_LEN, MAX_NAME_LEN, NEXT_RETIRED_AT};
+use crate::coherence::Step;
 use crate::error::{Error, ErrorKind, Result};
 use crate::heap::{self, Heap};
 use crate::lease::{self, Leases};
+use crate::member::beat::Beat;
 use crate::member::{self, ControlFile, Member, MemberInfo};
 use crate::region::layout::GRANULE_BYTES;
 use crate::region::lock;
@@ -46,6 +48,8 @@ pub(crate) struct Tables {
     pub(crate) patience: Duration,
     pub(crate) regions: &'static dyn Regions,
     pub(crate) forks: u32,
+    /// Signs of life, where no kernel sees all nodes.
+    pub(crate) beat: Option<Beat>,
 }
 
 impl Drop for Tables {
@@ -54,6 +58,7 @@ impl Drop for Tables {
         if self.forks != process::fork_count() {
             return;
         }
+        self.beat = None;
         self.leases.leave();
         let left = self.heap.as_ref().map_or(Ok(()), |heap| heap.leave()).and_then(|()| self.member.leave());
         if let Err(e) = left {
@@ -131,8 +136,8 @@ impl Tables {
             );
             return Err(Error::new(ErrorKind::Corrupt, text));
         }
-        let words = self.space.words(off, len / 8);
-        self.space.coherence().acquire([(words.as_ptr().cast(), len)]);
+        let words = self.space.remote(off, len / 8);
+        self.space.coherence().acquire(Step::DescriptorIn, self.space.owner(), &[self.space.range(off, len)]);
         let mut bytes = Vec::with_capacity(index(len));
         for word in words {
             bytes.extend_from_slice(&word.load().to_le_bytes());
@@ -172,15 +177,15 @@ impl Tables {
         let heap = self.heap()?;
         let locked = self.lock(self.patience)?;
         self.opened.extend(size_bytes).map_err(|e| e.context(format_args!("region {:?}", self.label)))?;
-        let size = self.space.control(Control::Size);
-        size.store(size_bytes);
-        self.space.coherence().release([(size.as_ptr().cast(), 8)]);
+        self.opened.set_size(size_bytes);
         drop(locked);
         heap.extend()
     }
 
     /// How full the region is.
     pub(crate) fn stats(&self) -> Result<RegionStats> {
+        self.space.hear_size();
+        self.space.hear_news();
         let members = self.members();
         let alive = || members.iter().filter(|m| m.alive);
         let me = members.iter().find(|m| (m.node, m.slot) == (self.member.node(), self.member.slot()));
@@ -194,8 +199,8 @@ impl Tables {
             region_owned_bytes: heap.region_owned_bytes,
             process_live_bytes: me.map_or(0, |m| m.live_bytes),
             process_peak_bytes: me.map_or(0, |m| m.peak_bytes),
-            tables: self.space.control(Control::Names).load(),
-            retired: self.retired()?.len() as u64,
+            tables: self.space.noted(Control::Names),
+            retired: self.space.noted(Control::RetiredCount),
             leases: lease::list(&self.space, &self.member).iter().filter(|lease| lease.alive).count() as u64,
             members: alive().count() as u64,
             coherence: self.space.coherence().stats(),
@@ -206,7 +211,7 @@ impl Tables {
     pub(super) fn announce(&self) {
         let changes = self.space.control(Control::Changes);
         changes.add(1);
-        self.space.coherence().release([(changes.as_ptr().cast(), 8)]);
+        self.space.coherence().release(Step::NewsHome, &[self.space.control_line(Control::Changes)]);
         crate::sys::futex::wake_low(changes.as_ptr(), i32::MAX);
     }
 }

@@ -23,10 +23,10 @@ impl Export {
     /// Validates the values of every batch.
     ///
     /// # Errors
-    /// [`ErrorKind::BadArrow`], naming batch, column, row and value.
+    /// [`ErrorKind::BadArrow`], naming batch, column, row and value; those of [`Export::batch`].
     pub fn validate(&self) -> Result<()> {
         for i in 0..self.descriptor().n_batches() {
-            let Some(shape) = self.shape(i) else { break };
+            let shape = self.shape(i)?;
             // SAFETY: the descriptor passed its check, and its buffers can be read while `self` lives.
             unsafe { validate(self.descriptor().schema(), &shape, ErrorKind::BadArrow) }
                 .map_err(|e| e.context(format!("table \"{}\", batch {i}", self.descriptor().name())))?;

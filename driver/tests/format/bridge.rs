@@ -172,8 +172,13 @@ pub fn open(bytes: &[u8], memory: &Memory, owner: Arc<dyn Any + Send + Sync>) ->
     assert_eq!(descriptor.regions().collect::<Vec<_>>(), [HOME]);
     assert_eq!(descriptor.extents().collect::<Vec<_>>(), [0x4000, 0x8000]);
     // SAFETY: the memory outlives the exports in these tests.
-    Arc::new(unsafe { Export::new(descriptor, vec![memory.base()], owner) }.unwrap())
+    Arc::new(unsafe { Export::new(descriptor, vec![memory.base()], Arc::new(Keep(owner))) }.unwrap())
 }
+
+/// Whatever a test wants to see dropped with the last array.
+struct Keep(#[expect(dead_code, reason = "kept")] Arc<dyn Any + Send + Sync>);
+
+impl csm::table::arrive::Arrive for Keep {}
 
 /// What arrow-rs reads of an exported batch.
 pub fn import(schema: ArrowSchema, array: ArrowArray) -> ArrayData {

@@ -41,7 +41,7 @@ fn check_round_trip(schema: &SchemaRef, batches: &[ArrayData]) {
             assert!(a.len_bytes <= b.len_bytes);
         }
     }
-    assert!(export.batch(batches.len()).is_none());
+    assert!(export.batch(batches.len()).is_err());
 
     for _ in 0..2 {
         let stream = crate::bridge::to_ffi_stream(export.stream());

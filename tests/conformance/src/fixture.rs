@@ -18,6 +18,11 @@ pub trait Fixture: Send + Sync {
         ""
     }
 
+    /// Checked options of this device alone: what a region is created with, and another value.
+    fn checked(&self) -> &[(&'static str, &'static str, &'static str)] {
+        &[]
+    }
+
     /// The file behind a region, for cases that damage it; `None` where there is none.
     fn file(&self, uri: &str) -> Option<PathBuf>;
 
@@ -28,12 +33,27 @@ pub trait Fixture: Send + Sync {
     fn grows(&self) -> bool;
 }
 
-/// `shm:`, shared memory of one host.
-pub struct Shm;
+/// `shm:`, shared memory of one host, with the coherence report of this word.
+pub struct Shm(pub &'static str);
+
+/// `shm:` as it is without asking.
+pub const SHM: Shm = Shm("coherence=gc");
 
 impl Fixture for Shm {
     fn name(&self) -> &'static str {
-        "shm"
+        match self.0 {
+            "coherence=gc" => "shm",
+            "coherence=lender" => "shm-lender",
+            _ => "shm-lc",
+        }
+    }
+
+    fn create_options(&self) -> &str {
+        self.0
+    }
+
+    fn checked(&self) -> &[(&'static str, &'static str, &'static str)] {
+        &[("hugepages", "none", "thp"), ("coherence", "lender", "gc")]
     }
 
     fn uri(&self, name: &str) -> String {
@@ -42,6 +62,52 @@ impl Fixture for Shm {
 
     fn file(&self, uri: &str) -> Option<PathBuf> {
         Some(format!("/dev/shm/csm.{}", uri.strip_prefix("shm:")?).into())
+    }
+
+    fn nodes(&self) -> u64 {
+        8
+    }
+
+    fn grows(&self) -> bool {
+        true
+    }
+}
+
+/// `incoherent:`, the simulated link.
+pub struct Incoherent {
+    /// Name in the list of tests.
+    pub name: &'static str,
+    /// Profile and line.
+    pub options: &'static str,
+    /// Whether the owner has a cache.
+    pub owner_caches: bool,
+}
+
+impl Fixture for Incoherent {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn uri(&self, name: &str) -> String {
+        format!("incoherent:{name}")
+    }
+
+    fn create_options(&self) -> &str {
+        self.options
+    }
+
+    fn checked(&self) -> &[(&'static str, &'static str, &'static str)] {
+        &[("profile", "lender", "gc"), ("line", "64", "128")]
+    }
+
+    /// What node 0 maps: its cache, or home.
+    fn file(&self, uri: &str) -> Option<PathBuf> {
+        let name = uri.strip_prefix("incoherent:")?;
+        Some(if self.owner_caches {
+            format!("/dev/shm/csm-sim-node.{name}.0").into()
+        } else {
+            format!("/dev/shm/csm-sim.{name}").into()
+        })
     }
 
     fn nodes(&self) -> u64 {

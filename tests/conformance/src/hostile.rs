@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use csm::{Context, Region};
 
 use crate::descriptors::Descriptors;
-use crate::fixture::{Fixture, Scratch, Shm};
+use crate::fixture::{Fixture, SHM, Scratch};
 use crate::process::Peer;
 use crate::table::{many_types, open, publish, publish_stamp, stamp_of};
 
@@ -293,9 +293,9 @@ fn change(region: &Region) {
 pub fn fuzz(bytes: &[u8], attack: Attack) {
     static VICTIM: OnceLock<(Scratch<'static>, Victim)> = OnceLock::new();
     let (_, victim) = VICTIM.get_or_init(|| {
-        let scratch = Scratch::new(&Shm);
+        let scratch = Scratch::new(&SHM);
         furnish(&scratch);
-        let victim = Victim::adopt(&scratch.uri, &Shm.file(&scratch.uri).expect("a file"));
+        let victim = Victim::adopt(&scratch.uri, &SHM.file(&scratch.uri).expect("a file"));
         (scratch, victim)
     });
     victim.suffer(bytes, attack);

@@ -1,8 +1,8 @@
-//! The suite on `shm:`, shared memory of one host.
+//! The suite on `shm:`, shared memory of one host, coherent and with the real cache instructions.
 
 use csm_conformance::fixture::Shm;
 use csm_conformance::harness;
 
 fn main() {
-    harness::run(&[&Shm])
+    harness::run(&[&Shm("coherence=gc"), &Shm("coherence=lender"), &Shm("coherence=lc")])
 }

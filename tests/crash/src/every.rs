@@ -4,7 +4,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 
 use csm::{Region, Table};
-use csm_conformance::fixture::{Shm, small};
+use csm_conformance::fixture::{SHM, small};
 use csm_conformance::process::ROLE;
 use csm_conformance::table::{assert_empty, open, stamp_of};
 use csm_conformance::{Outcome, Scratch};
@@ -27,7 +27,7 @@ pub fn was_killed(role: &str, args: &[&str]) -> bool {
 
 /// Does `op` with a kill at every store. A survivor has the regions open all along, or else nobody has.
 pub fn run(op: &Op, survivor: bool) -> Outcome {
-    let scratches: Vec<Scratch<'_>> = (0..op.regions).map(|_| Scratch::new(&Shm)).collect();
+    let scratches: Vec<Scratch<'_>> = (0..op.regions).map(|_| Scratch::new(&SHM)).collect();
     let regions: Vec<Region> = scratches.iter().map(|scratch| scratch.create(&small(4))).collect();
     let keeper = survivor.then_some(regions);
     // The other region's URI is given in any case.

@@ -1,6 +1,6 @@
 //! What a kill leaves behind: nothing.
 //!
-//! The library counts its stores to shared metadata (feature `crash-points`) and kills its process at the
+//! The library counts its stores to shared metadata (feature `test-hooks`) and kills its process at the
 //! n-th. A peer does one operation of [`ops::ALL`] and is killed at store 0, then another at store 1, and so
 //! on until one comes through. After each, a survivor or a fresh process finds every structure sound, the
 //! table whole or absent, and with the tables removed every byte free. The same region serves all of it, so

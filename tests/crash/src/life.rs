@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use csm::{Context, ErrorKind, crash};
-use csm_conformance::fixture::{Shm, small};
+use csm::{Context, ErrorKind, hooks};
+use csm_conformance::fixture::{SHM, small};
 use csm_conformance::process::Inside;
 use csm_conformance::table::{assert_empty, publish_stamp, read_stamp};
 use csm_conformance::{Outcome, Scratch};
@@ -15,9 +15,9 @@ const GROWING: &str = "size=6M&max=16M&catalog=8&nodes=2&members=8&leases=112";
 /// Creates the region of argument 0, killed at the store of argument 1.
 pub fn create_role(inside: &mut Inside) {
     let context = Context::new().expect("context");
-    crash::arm(inside.number(1));
+    hooks::arm(inside.number(1));
     let region = context.create(inside.arg(0)).expect("create");
-    crash::disarm();
+    hooks::disarm();
     drop(region);
 }
 
@@ -37,7 +37,7 @@ fn files_of(scratch: &Scratch<'_>) -> Vec<String> {
 /// A killed creation leaves no region, or a whole one; and the name can be used again.
 pub fn create() -> Outcome {
     for n in 0..STORES_MAX {
-        let scratch = Scratch::new(&Shm);
+        let scratch = Scratch::new(&SHM);
         let killed = was_killed("create", &[&scratch.to_create(&small(2)), &n.to_string()]);
         match scratch.try_open("") {
             Ok(region) => assert_empty(&region),
@@ -58,17 +58,17 @@ pub fn create() -> Outcome {
 /// Grows the region of argument 0, killed at the store of argument 1.
 pub fn grow_role(inside: &mut Inside) {
     let region = Context::new().expect("context").open(inside.arg(0)).expect("open");
-    crash::arm(inside.number(1));
+    hooks::arm(inside.number(1));
     region.grow(16 << 20).expect("grow");
     region.alloc(9 << 20, 64).expect("room");
-    crash::disarm();
+    hooks::disarm();
 }
 
 /// A killed growth leaves the region as it was or grown, and it grows again.
 pub fn grow() -> Outcome {
     for survivor in [true, false] {
         for n in 0..STORES_MAX {
-            let scratch = Scratch::new(&Shm);
+            let scratch = Scratch::new(&SHM);
             let region = scratch.create(GROWING);
             publish_stamp(&region, "t", 100, 1).expect("publish");
             let keeper = survivor.then_some(region);

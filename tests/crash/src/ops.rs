@@ -6,7 +6,7 @@ use std::any::Any;
 use std::ptr::NonNull;
 
 use arrow_array::RecordBatch;
-use csm::{Context, Region, crash};
+use csm::{Context, Region, hooks};
 use csm_conformance::process::Inside;
 use csm_conformance::table::{open, publish, publish_stamp, stamp_of, stamped};
 
@@ -135,7 +135,7 @@ const PREPARATIONS: &[Preparation] = &[
         let _table = open(&region, "t").expect("open");
         region.remove("t").expect("remove");
         region.alloc(5000, 64).expect("alloc");
-        crash::arm(0);
+        hooks::arm(0);
         region.remove("t").expect_err("killed");
     }),
 ];
@@ -155,7 +155,7 @@ fn scribble(uris: &Uris) {
 fn die_replacing(uris: &Uris, n: u64) {
     let region = uris.home();
     let batch = region.copy_in(&stamped(ROWS, 2)).expect("copy in");
-    crash::arm(n);
+    hooks::arm(n);
     publish(&region, "t", &[batch], true).expect("publish");
     panic!("it was to be killed");
 }
@@ -170,8 +170,8 @@ pub fn role(inside: &mut Inside) {
     }
     let op = ALL.iter().find(|op| op.name == name).expect("an operation");
     let n = inside.number(3);
-    let rest = (op.run)(&uris, &|| crash::arm(n));
-    crash::disarm();
+    let rest = (op.run)(&uris, &|| hooks::arm(n));
+    hooks::disarm();
     drop(rest);
 }
 

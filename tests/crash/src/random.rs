@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 use std::time::Duration;
 
 use csm::{Context, ErrorKind, Region};
-use csm_conformance::fixture::Shm;
+use csm_conformance::fixture::SHM;
 use csm_conformance::process::{Inside, Peer};
 use csm_conformance::random::Random;
 use csm_conformance::table::{assert_empty, open, publish, publish_stamp, stamp_of, stamped};
@@ -113,7 +113,7 @@ pub fn reader_role(inside: &mut Inside) {
 /// Kills `CSM_KILLS` peers, or 200.
 pub fn kills() -> Outcome {
     let count: u64 = std::env::var("CSM_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(200);
-    let scratch = Scratch::new(&Shm);
+    let scratch = Scratch::new(&SHM);
     let region = scratch.create("size=20M&catalog=16&nodes=2&members=8&leases=560");
     let mut random = Random(count);
     let start = |role: &str, random: &mut Random| {

@@ -6,8 +6,8 @@
 //! bytes, and all else is free.
 
 use super::*;
+use crate::hooks;
 use crate::region::layout::CATALOG_OFF;
-use crate::region::word::crash;
 
 const SLOTS: usize = 8;
 const SIZES: [u64; SLOTS] = [64, 64, 5000, 120_000, 200_000, MIB, 128, 300_000];
@@ -66,7 +66,7 @@ fn in_child(n: u64, f: impl FnOnce()) -> bool {
     let child = unsafe { libc::fork() };
     assert!(child >= 0, "fork");
     if child == 0 {
-        crash::arm(n);
+        hooks::arm(n);
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f));
         // SAFETY: ends the child here and now.
         unsafe { libc::_exit(i32::from(ended.is_err())) };

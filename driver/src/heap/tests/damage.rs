@@ -42,7 +42,7 @@ fn garbage_in_any_entry_or_note_is_survived() {
     let mut random = Random(1);
     let layout = *filled().0.space.layout();
     let entries = (0..80).map(|chunk| layout.entries_off + chunk * 8);
-    let notes = (0..8).map(|i| CONTROL_OFF + Control::HeapHint as u64 * LINE_BYTES + i * 8);
+    let notes = (0..8).map(|i| CONTROL_OFF + Control::HeapHint as u64 * 8 + i * 8);
     let bitmap = (0..4).map(|i| layout.bitmap_off + i * 8);
     let refs = (0..8).map(|i| layout.refs_off + i * 1024);
     for off in entries.chain(notes).chain(bitmap).chain(refs) {
@@ -99,7 +99,7 @@ fn a_bitmap_that_calls_taken_chunks_free_hands_nothing_out_twice() {
     let bitmap = region.space.layout().bitmap_off;
     region.space.word(bitmap).store(u64::MAX);
     region.space.word(bitmap + 8).store(u64::MAX);
-    region.space.word(CONTROL_OFF + Control::HeapHint as u64 * LINE_BYTES).store(0);
+    region.space.word(CONTROL_OFF + Control::HeapHint as u64 * 8).store(0);
     let heap = region.heap(0);
     assert_eq!(kind_of(heap.alloc(64, 64)), crate::error::ErrorKind::Corrupt);
     assert_eq!(kind_of(heap.alloc(MIB, 64)), crate::error::ErrorKind::Corrupt);

@@ -1,7 +1,7 @@
 //! Tests of the heap on a region of plain memory, with members that are told whether they live.
 
 mod basic;
-#[cfg(feature = "crash-points")]
+#[cfg(feature = "test-hooks")]
 mod crash;
 mod damage;
 mod model;
@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use super::report::{HeapStats, stats, verify};
 use super::{Heap, Process};
 use crate::arch::{CacheOps, Coherent};
-use crate::coherence::{Coherence, Role};
+use crate::coherence::Coherence;
 use crate::device::{CoherenceReport, Device};
 use crate::error::{Error, Result};
 use crate::map::{DEFAULT_BASE, Mapping, Part};
@@ -43,8 +43,8 @@ impl Device for Memory {
     fn coherence(&self) -> CoherenceReport {
         CoherenceReport::GLOBAL
     }
-    fn cache_ops(&self) -> Box<dyn CacheOps> {
-        Box::new(Coherent)
+    fn cache_ops(&self, _: *const u8) -> Result<Box<dyn CacheOps>> {
+        Ok(Box::new(Coherent))
     }
     fn file(&self) -> (&File, u64) {
         (&self.0, 0)
@@ -55,8 +55,8 @@ impl Device for Memory {
     fn owner_uid(&self) -> Result<Option<u32>> {
         Ok(None)
     }
-    fn mode(&self) -> u32 {
-        0o600
+    fn mode(&self) -> Result<u32> {
+        Ok(0o600)
     }
     fn page_bytes(&self) -> u64 {
         4096
@@ -67,7 +67,19 @@ impl Device for Memory {
     fn commit(&self) -> Result<()> {
         Ok(())
     }
-    fn control_path(&self, _: &uuid::Uuid) -> PathBuf {
+    fn is_one_host(&self) -> bool {
+        true
+    }
+
+    fn boot(&self) -> Result<u64> {
+        Ok(1)
+    }
+
+    fn control_paths(&self, _: &uuid::Uuid) -> Result<Vec<PathBuf>> {
+        Ok(Vec::new())
+    }
+
+    fn control_path(&self, _: &uuid::Uuid, _: u64) -> PathBuf {
         PathBuf::new()
     }
     fn remove(&self) -> Result<()> {
@@ -94,8 +106,8 @@ impl Region {
         let base = DEFAULT_BASE + 20 * TIB + WINDOWS.fetch_add(1, Ordering::Relaxed) % 512 * (2 << 30);
         let mapping =
             Mapping::new(base, &device.0, 0, &[Part { range: 0..window, writable: true }]).expect("map");
-        let space =
-            Space::new(Arc::new(mapping), layout, device.clone(), Coherence::new(device, Role::Owner));
+        let coherence = Coherence::new(device.clone(), &device.coherence(), mapping.base(), 0, 0);
+        let space = Space::new(Arc::new(mapping), layout, device, coherence.expect("coherence"), 0);
         space.control(Control::Size).store(shape.size_bytes);
         Self { space: Arc::new(space), alive: Arc::new([const { AtomicBool::new(true) }; MEMBERS]) }
     }

@@ -1,7 +1,9 @@
 //! Options at open: checked when given, refused when they mean nothing.
 
+use std::collections::BTreeSet;
+
 use csm::ErrorKind;
-use csm::uri::{OPTIONS, Sort};
+use csm::uri::{OPTIONS, Sort, Uri};
 
 use crate::{Fixture, Outcome, Scratch};
 
@@ -11,7 +13,6 @@ const CHECKED: &[(&str, &str, &str)] = &[
     ("max", "32M", "64M"),
     ("slot", "11", "12"),
     ("base", "0x400000000000", "0x410000000000"),
-    ("hugepages", "none", "thp"),
     ("catalog", "77", "78"),
     ("nodes", "3", "2"),
     ("members", "9", "10"),
@@ -19,17 +20,22 @@ const CHECKED: &[(&str, &str, &str)] = &[
 ];
 
 pub(super) fn checked(fixture: &dyn Fixture) -> Outcome {
-    let listed: Vec<_> =
-        OPTIONS.iter().filter(|(_, sort, ..)| *sort == Sort::Checked).map(|(name, ..)| *name).collect();
-    let known: Vec<_> = CHECKED.iter().map(|(name, ..)| *name).collect();
+    let scratch = Scratch::new(fixture);
+    let scheme = Uri::parse(&scratch.uri).expect("a URI").scheme();
+    let listed: BTreeSet<_> = OPTIONS
+        .iter()
+        .filter(|(name, sort, ..)| *sort == Sort::Checked && scheme.has(name))
+        .map(|(name, ..)| *name)
+        .collect();
+    let checked: Vec<_> = CHECKED.iter().chain(fixture.checked()).collect();
+    let known: BTreeSet<_> = checked.iter().map(|(name, ..)| *name).collect();
     assert_eq!(listed, known, "every checked option is tested here");
 
-    let scratch = Scratch::new(fixture);
-    let all = CHECKED.iter().map(|(name, value, _)| format!("{name}={value}")).collect::<Vec<_>>().join("&");
-    let region = scratch.create(&all);
+    let all = checked.iter().map(|(name, value, _)| format!("{name}={value}")).collect::<Vec<_>>().join("&");
+    let region = scratch.context.create(&scratch.with(&all)).expect("create");
     let check = |when: &str| {
         drop(scratch.open(&all));
-        for (name, value, other) in CHECKED {
+        for (name, value, other) in &checked {
             drop(
                 scratch
                     .try_open(&format!("{name}={value}"))

@@ -1,0 +1,145 @@
+//! A node's life: its incarnation, in the first line of its zone, and the void mark that an operator may set.
+//!
+//! An incarnation is the number of the node's boot and a counter. It changes when the node has started anew, and
+//! when the node was fenced: from then on its leases counted no more, so its processes must end before a new one
+//! may begin, with empty leases. The order matters: leases are cleared home before the new incarnation is (law 5: a
+//! new incarnation by itself ends nothing). A void mark names one incarnation and lies with the owner, who alone
+//! writes it; a node that comes back late compares it with its own.
+
+use std::time::{Duration, Instant};
+
+use super::control::ControlFile;
+use crate::coherence::{Bytes, Step, check};
+use crate::error::{Error, ErrorKind, Result};
+use crate::region::layout::{LEASE_BLOCK_BYTES, LINE_BYTES, VOID_OFF};
+use crate::region::space::Space;
+
+/// Words of a node's line.
+#[derive(Clone, Copy)]
+#[repr(u64)]
+pub(crate) enum NodeWord {
+    /// Its incarnation; 0 before its first process.
+    Incarnation = 0,
+    /// How many of its lease blocks were ever used.
+    BlocksUsed = 1,
+}
+
+const COUNTER_BITS: u32 = 16;
+const NAP: Duration = Duration::from_millis(1);
+
+/// Makes what `node` says of itself new.
+pub(crate) fn hear(space: &Space, step: Step, node: u64) {
+    space.coherence().acquire(step, node, &[space.range(space.layout().node_off(node), LINE_BYTES)]);
+}
+
+/// What `node` says of itself, as far as this node knows.
+pub(crate) fn noted(space: &Space, node: u64, which: NodeWord) -> u64 {
+    space.remote(space.layout().node_off(node) + which as u64 * 8, 1)[0].load()
+}
+
+/// The incarnation of `node` that an operator declared off, as far as this node knows; 0 for none.
+pub(crate) fn void_mark(space: &Space, node: u64) -> u64 {
+    space.remote(VOID_OFF + node * 8, 1)[0].load()
+}
+
+/// The line with the void mark of `node`.
+pub(crate) fn void_line(space: &Space, node: u64) -> Bytes {
+    space.range((VOID_OFF + node * 8) / LINE_BYTES * LINE_BYTES, LINE_BYTES)
+}
+
+/// Whether the leases of `node` count. The caller made its line new behind the fence of the retirement.
+pub(crate) fn counts(space: &Space, node: u64) -> bool {
+    let mark = void_mark(space, node);
+    mark == 0 || mark != noted(space, node, NodeWord::Incarnation)
+}
+
+/// Declares the incarnation that `node` has now off: from here on its leases count no more. The caller is of the
+/// owner's node and has the catalog's lock.
+pub(crate) fn set_void_mark(space: &Space, node: u64) -> Result<()> {
+    let nodes = space.layout().shape.nodes;
+    if node >= nodes || node == space.owner() {
+        let text = format!(
+            "node {node} cannot be fenced; use one of the borrowers: a number from 0 to {} that is not the owner's, {}",
+            nodes - 1,
+            space.owner()
+        );
+        return Err(Error::new(ErrorKind::InvalidArgument, text));
+    }
+    hear(space, Step::IncarnationIn, node);
+    let incarnation = noted(space, node, NodeWord::Incarnation);
+    if incarnation == 0 {
+        let text = format!("node {node} has never had the region open: there is nothing to fence");
+        return Err(Error::new(ErrorKind::InvalidArgument, text));
+    }
+    space.word(VOID_OFF + node * 8).store(incarnation);
+    space.coherence().release_before_loads(Step::VoidHome, &[void_line(space, node)]);
+    Ok(())
+}
+
+/// Holds the door of a node: one process at a time joins.
+pub(super) struct Door<'a> {
+    control: &'a ControlFile,
+    node: u64,
+}
+
+impl<'a> Door<'a> {
+    pub(super) fn enter(control: &'a ControlFile, node: u64, patience: Duration) -> Result<Self> {
+        let deadline = Instant::now() + patience;
+        while !control.claim_door(node)? {
+            if Instant::now() >= deadline {
+                let text = format!(
+                    "another process of node {node} has been opening this region for {patience:?}; wait for it, or end it"
+                );
+                return Err(Error::new(ErrorKind::TimedOut, text));
+            }
+            std::thread::sleep(NAP);
+        }
+        Ok(Self { control, node })
+    }
+}
+
+impl Drop for Door<'_> {
+    fn drop(&mut self) {
+        if let Err(e) = self.control.release_door(self.node) {
+            log::warn!("giving the door of node {} back: {e}", self.node);
+        }
+    }
+}
+
+/// Makes sure that this node has an incarnation under which leases count, and returns it. The caller holds the door.
+pub(super) fn begin(space: &Space, control: &ControlFile, boot: u64) -> Result<u64> {
+    let node = space.node();
+    let incarnation = noted(space, node, NodeWord::Incarnation);
+    let same_boot = incarnation >> COUNTER_BITS == (boot << COUNTER_BITS) >> COUNTER_BITS;
+    space.coherence().acquire(Step::VoidIn, space.owner(), &[void_line(space, node)]);
+    let fenced = incarnation != 0 && void_mark(space, node) == incarnation;
+    if same_boot && !fenced {
+        space.coherence().release(Step::IncarnationHome, &[node_line(space)]);
+        return Ok(incarnation);
+    }
+    if incarnation != 0 && node == space.owner() {
+        let text = "its owner, this node, has started anew since: what its caches held of the region is lost; \
+             destroy the region and create it anew";
+        return Err(Error::new(ErrorKind::RegionLost, text));
+    }
+    let members = space.layout().shape.members;
+    if !check(Step::NobodyLives, !control.any_alive(node * members..(node + 1) * members)) {
+        let text = format!(
+            "node {node} was fenced by an operator, and processes of it still have the region open: what they read may be gone; \
+             close the region in all of them (csm stat shows who they are), then open it anew"
+        );
+        return Err(Error::new(ErrorKind::Fenced, text));
+    }
+    let blocks = noted(space, node, NodeWord::BlocksUsed).min(space.layout().lease_blocks);
+    let (start, bytes) = (space.layout().lease_block_off(node, 0), blocks * LEASE_BLOCK_BYTES);
+    space.words(start, bytes / 8).iter().for_each(|word| word.store(0));
+    space.coherence().release(Step::RejoinHome, &[space.range(start, bytes)]);
+    let next = if same_boot { incarnation + 1 } else { boot << COUNTER_BITS | 1 };
+    space.word(space.layout().node_off(node) + NodeWord::Incarnation as u64 * 8).store(next);
+    space.coherence().release(Step::IncarnationHome, &[node_line(space)]);
+    Ok(next)
+}
+
+fn node_line(space: &Space) -> Bytes {
+    space.range(space.layout().node_off(space.node()), LINE_BYTES)
+}
