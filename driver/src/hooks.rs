@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::coherence::{Part, Step};
@@ -78,18 +78,18 @@ pub(crate) fn does(step: Step, part: Part) -> bool {
     *SKIP.get_or_init(parse) != Some((step, part))
 }
 
-/// `CSM_STOP=STEP` stops this process (SIGSTOP) before that step, once; `CSM_STOP=STEP:N` before the N-th time.
-pub(crate) fn visit(step: Step) {
-    static STOP: OnceLock<Option<(String, AtomicU64)>> = OnceLock::new();
+/// `CSM_STOP=STEP` stops this process (SIGSTOP) before that step; `CSM_STOP=STEP:fence` between its moves and its
+/// fence; with `#N` behind it, the N-th time that it comes there. It stops once.
+pub(crate) fn visit(step: Step, at_fence: bool) {
+    static STOP: OnceLock<Option<(String, AtomicI64)>> = OnceLock::new();
     let parse = || {
         let text = std::env::var("CSM_STOP").ok()?;
-        let (name, n) = text.split_once(':').unwrap_or((&text, "1"));
-        Some((name.to_owned(), AtomicU64::new(n.parse().unwrap_or(1))))
+        let (name, n) = text.split_once('#').unwrap_or((&text, "1"));
+        Some((name.to_owned(), AtomicI64::new(n.parse().unwrap_or(1))))
     };
-    if let Some((name, left)) = STOP.get_or_init(parse)
-        && *name == format!("{step:?}")
-        && left.fetch_sub(1, Ordering::SeqCst) == 1
-    {
+    let Some((name, left)) = STOP.get_or_init(parse) else { return };
+    let here = if at_fence { format!("{step:?}:fence") } else { format!("{step:?}") };
+    if *name == here && left.fetch_sub(1, Ordering::SeqCst) == 1 {
         stop_self();
     }
 }

@@ -80,9 +80,9 @@ pub(crate) fn check(step: Step, passed: bool) -> bool {
 }
 
 #[inline]
-fn visit(_step: Step) {
+fn visit(_step: Step, _at_fence: bool) {
     #[cfg(feature = "test-hooks")]
-    crate::hooks::visit(_step);
+    crate::hooks::visit(_step, _at_fence);
 }
 
 impl Coherence {
@@ -118,11 +118,6 @@ impl Coherence {
         self.invalidate
     }
 
-    /// Whether this node's stores stay here until [`Coherence::release`].
-    pub(crate) fn must_write_back(&self) -> bool {
-        self.write_back
-    }
-
     /// The node this process runs on.
     pub(crate) fn node(&self) -> u64 {
         self.node
@@ -130,24 +125,31 @@ impl Coherence {
 
     /// Brings the lines of ranges that this node writes home.
     pub(crate) fn release(&self, step: Step, ranges: &[Bytes]) {
-        visit(step);
-        self.start_release(step, ranges);
+        visit(step, false);
+        self.write_home(step, ranges);
         if self.write_back && does(step, Part::Fence) {
+            visit(step, true);
             self.complete();
         }
     }
 
     /// Brings lines home, and keeps every later load behind that: also where hardware keeps memory coherent.
     pub(crate) fn release_before_loads(&self, step: Step, ranges: &[Bytes]) {
-        visit(step);
-        self.start_release(step, ranges);
+        visit(step, false);
+        self.write_home(step, ranges);
         if does(step, Part::Fence) {
+            visit(step, true);
             self.complete();
         }
     }
 
     /// Starts to bring lines home. It is complete with the next release by this thread.
     pub(crate) fn start_release(&self, step: Step, ranges: &[Bytes]) {
+        visit(step, false);
+        self.write_home(step, ranges);
+    }
+
+    fn write_home(&self, step: Step, ranges: &[Bytes]) {
         if self.write_back && does(step, Part::WriteBack) {
             let lines = self.each(ranges, |address, len| self.cache.write_back(address, len));
             self.counters.lines_written_back.fetch_add(lines, Ordering::Relaxed);
@@ -156,7 +158,7 @@ impl Coherence {
 
     /// Makes the next loads of ranges that `writer` writes see what is home.
     pub(crate) fn acquire(&self, step: Step, writer: u64, ranges: &[Bytes]) {
-        visit(step);
+        visit(step, false);
         if !self.invalidate || writer == self.node {
             return;
         }
@@ -165,6 +167,7 @@ impl Coherence {
             self.counters.lines_invalidated.fetch_add(lines, Ordering::Relaxed);
         }
         if does(step, Part::Fence) {
+            visit(step, true);
             self.fence();
         }
     }
@@ -177,7 +180,7 @@ impl Coherence {
     #[expect(unsafe_code, reason = "hands pointers through")]
     pub(crate) unsafe fn copy_home(&self, from: *const u8, to: *mut u8, len: u64) {
         self.counters.bytes_copied.fetch_add(len, Ordering::Relaxed);
-        if self.write_back && does(Step::TableHome, Part::WriteBack) {
+        if self.write_back && does(Step::BuffersHome, Part::WriteBack) {
             // SAFETY: the caller's contract.
             unsafe { self.cache.copy_home(from, to, len) };
             let lines = self.lines_of((to.cast_const(), len));

@@ -27,6 +27,9 @@ macro_rules! parts {
     (release) => {
         &[Part::WriteBack, Part::Fence]
     };
+    (start) => {
+        &[Part::WriteBack]
+    };
     (acquire) => {
         &[Part::Invalidate, Part::Fence]
     };
@@ -50,42 +53,44 @@ pub(crate) enum Part {
 
 steps! {
     release {
-        /// The superblock of a new region goes home, before anybody can find it.
-        SuperblockHome,
         /// The size of the region goes home, after there is memory behind it.
         SizeHome,
-        /// The bytes of a table and its descriptor go home, before the commit word is stored.
+        /// The descriptor of a table goes home, before the commit word is stored.
         TableHome,
-        /// The commit word goes home, before the owner looks for leases.
-        CommitHome,
-        /// The end of a probe in the catalog goes home.
-        ProbeHome,
-        /// Counters for those who wait or list go home.
+        /// The news and the commit word go home, before the owner looks for leases.
         NewsHome,
         /// What a dead holder of the lock had stored goes home, before it is built upon.
         HelpHome,
-        /// The commit word that a reader of the owner's node found goes home, before it is acted upon.
-        OpenHelpsHome,
         /// A void mark goes home, before leases are ignored.
         VoidHome,
         /// A lease goes home, before the second look.
         LeaseHome,
         /// The end of a lease goes home, after the last load under it.
         LeaseEndHome,
-        /// The header of a block of leases goes home, before a lease in it is taken.
-        BlockHome,
         /// The end of the leases of a dead process goes home.
         ReapHome,
         /// The end of all leases of a node's former life goes home, before the new incarnation.
         RejoinHome,
-        /// A node's incarnation goes home, before it takes leases.
-        IncarnationHome,
         /// Who a member is goes home.
         MemberHome,
         /// A sign of life goes home.
         BeatHome,
         /// What a user asked for goes home.
         UserHome,
+    }
+    start {
+        /// The superblock of a new region goes home with its creator's line, before anybody can find it.
+        SuperblockHome,
+        /// The commit word that a reader of the owner's node found goes home with its lease, before it is acted upon.
+        OpenHelpsHome,
+        /// A block of leases goes home with the first lease in it.
+        BlockHome,
+        /// The commit word goes home with the news.
+        CommitHome,
+        /// A node's incarnation goes home with the line of its member, before it takes leases.
+        IncarnationHome,
+        /// The buffers of a table go home with its descriptor, before the commit word is stored.
+        BuffersHome,
     }
     acquire {
         /// The superblock is read as it is home.

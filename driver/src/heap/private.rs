@@ -317,7 +317,7 @@ impl Private {
 
     /// The error of a region without room.
     pub(super) fn full(&self, size: u64) -> Error {
-        let stats = report::stats(&self.space, 0);
+        let stats = report::stats(&self.space, 0, 0);
         let text = format!(
             "the region has no room for {}: its longest free run is {}, and {} of {} are in use by processes or tables; \
              remove tables, free memory, or grow the region",

@@ -32,10 +32,10 @@ pub(crate) struct HeapStats {
 
 /// Sizes of everything; `members_live_bytes` is what the living members hold. Where the owner keeps its heap to
 /// itself, what it says of it in the news is all there is.
-pub(crate) fn stats(space: &Space, members_live_bytes: u64) -> HeapStats {
+pub(crate) fn stats(space: &Space, region_owned_bytes: u64, members_live_bytes: u64) -> HeapStats {
     let data_bytes = space.data_bytes();
     let chunks = data_bytes / CHUNK_BYTES;
-    let region_owned_bytes = space.noted(Control::RegionOwned).min(data_bytes);
+    let region_owned_bytes = region_owned_bytes.min(data_bytes);
     if !space.sees_owner() {
         return HeapStats { data_bytes, region_owned_bytes, ..HeapStats::default() };
     }

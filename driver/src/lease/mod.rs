@@ -158,7 +158,7 @@ impl Leases {
                 }
             }
             // The whole block: what its last holder left of it may not be home.
-            space.coherence().release(Step::BlockHome, &[bytes(words), bytes(line)]);
+            space.coherence().start_release(Step::BlockHome, &[bytes(words), bytes(line)]);
             return Ok(number);
         }
         let text = format!(

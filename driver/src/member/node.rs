@@ -106,7 +106,8 @@ impl Drop for Door<'_> {
     }
 }
 
-/// Makes sure that this node has an incarnation under which leases count, and returns it. The caller holds the door.
+/// Makes sure that this node has an incarnation under which leases count, and returns it. The caller holds the door,
+/// and completes what this starts to bring home, before it takes a lease.
 pub(super) fn begin(space: &Space, control: &ControlFile, boot: u64) -> Result<u64> {
     let node = space.node();
     let incarnation = noted(space, node, NodeWord::Incarnation);
@@ -114,7 +115,7 @@ pub(super) fn begin(space: &Space, control: &ControlFile, boot: u64) -> Result<u
     space.coherence().acquire(Step::VoidIn, space.owner(), &[void_line(space, node)]);
     let fenced = incarnation != 0 && void_mark(space, node) == incarnation;
     if same_boot && !fenced {
-        space.coherence().release(Step::IncarnationHome, &[node_line(space)]);
+        space.coherence().start_release(Step::IncarnationHome, &[node_line(space)]);
         return Ok(incarnation);
     }
     if incarnation != 0 && node == space.owner() {
@@ -136,7 +137,7 @@ pub(super) fn begin(space: &Space, control: &ControlFile, boot: u64) -> Result<u
     space.coherence().release(Step::RejoinHome, &[space.range(start, bytes)]);
     let next = if same_boot { incarnation + 1 } else { boot << COUNTER_BITS | 1 };
     space.word(space.layout().node_off(node) + NodeWord::Incarnation as u64 * 8).store(next);
-    space.coherence().release(Step::IncarnationHome, &[node_line(space)]);
+    space.coherence().start_release(Step::IncarnationHome, &[node_line(space)]);
     Ok(next)
 }
 

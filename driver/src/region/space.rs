@@ -42,6 +42,17 @@ pub(crate) enum Control {
     CatalogRepair = 96,
 }
 
+/// What every node may know of a region at a glance.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct News {
+    /// Names published.
+    pub(crate) names: u64,
+    /// Generations that wait for their readers.
+    pub(crate) retired: u64,
+    /// Bytes of extents that are published and that no process holds.
+    pub(crate) region_owned_bytes: u64,
+}
+
 /// An open region's bytes.
 pub(crate) struct Space {
     mapping: Arc<Mapping>,
@@ -169,9 +180,14 @@ impl Space {
         (self.ptr(off).cast_const(), LINE_BYTES)
     }
 
-    /// Makes the news of the region new.
-    pub(crate) fn hear_news(&self) {
+    /// The news of the region.
+    pub(crate) fn news(&self) -> News {
         self.coherence.acquire(Step::NewsIn, self.owner, &[self.control_line(Control::Changes)]);
+        News {
+            names: self.noted(Control::Names),
+            retired: self.noted(Control::RetiredCount),
+            region_owned_bytes: self.noted(Control::RegionOwned),
+        }
     }
 
     /// Makes the size of the region new.
@@ -248,13 +264,13 @@ impl Space {
 }
 
 impl Space {
-    /// Writes the superblock of a region that nobody else can find yet.
+    /// Writes the superblock of a region that nobody else can find yet. It is home when its creator has joined.
     pub(crate) fn write_superblock(&self, bytes: &[u8]) {
         for (word, value) in self.words(0, bytes.len() as u64 / 8).iter().zip(bytes.chunks_exact(8)) {
             let mut field = [0; 8];
             field.copy_from_slice(value);
             word.store(u64::from_le_bytes(field));
         }
-        self.coherence.release(Step::SuperblockHome, &[self.range(0, bytes.len() as u64)]);
+        self.coherence.start_release(Step::SuperblockHome, &[self.range(0, bytes.len() as u64)]);
     }
 }

@@ -173,7 +173,8 @@ impl<'a> Catalog<'a> {
         })
     }
 
-    /// Publishes `at` in `slot` under `commit`, the next generation of that slot. Everything `at` names is home.
+    /// Publishes `at` in `slot` under `commit`, the next generation of that slot. Everything `at` names is home. The
+    /// entry is home, and ordered before the look for leases, once the news are.
     pub(super) fn commit_live(&self, slot: u64, commit: Commit, hash: u64, at: DescriptorAt) {
         let (words, half) = (self.own(slot), commit.half());
         words[HASH].store(hash);
@@ -181,13 +182,13 @@ impl<'a> Catalog<'a> {
         words[half + 1].store(at.len);
         // One record of 64 bytes travels whole, so the word that commits it needs no trip of its own.
         words[0].store(commit.0);
-        self.space.coherence().release_before_loads(Step::CommitHome, &[self.entry(slot)]);
+        self.space.coherence().start_release(Step::CommitHome, &[self.entry(slot)]);
     }
 
     /// Takes `slot` out of the catalog under `commit`, and clears removed entries that nothing follows.
     pub(super) fn commit_removed(&self, slot: u64, commit: Commit) -> Result<()> {
         self.own(slot)[0].store(commit.0);
-        self.space.coherence().release_before_loads(Step::CommitHome, &[self.entry(slot)]);
+        self.space.coherence().start_release(Step::CommitHome, &[self.entry(slot)]);
         let slots = self.slots();
         let (mut next, mut here) = (if slot + 1 == slots { 0 } else { slot + 1 }, slot);
         // Bounded by the table: in a catalog without a live entry the walk would go round.
@@ -196,8 +197,8 @@ impl<'a> Catalog<'a> {
             if self.commit(next).state()? != State::Empty || commit.state()? != State::Removed {
                 break;
             }
+            // It goes home with the entry's next commit: until then the other nodes' probes are a step longer.
             self.own(here)[0].store(commit.next(State::Empty).0);
-            self.space.coherence().release(Step::ProbeHome, &[self.entry(here)]);
             next = here;
             here = if here == 0 { slots - 1 } else { here - 1 };
         }

@@ -90,7 +90,7 @@ impl Tables {
                 // A reader beside the publisher sees the word before it is home: what it tells others must hold there.
                 let found = self.catalog().entry(entry.slot);
                 if self.space.node() == self.space.owner() {
-                    self.space.coherence().release(Step::OpenHelpsHome, &[found]);
+                    self.space.coherence().start_release(Step::OpenHelpsHome, &[found]);
                 }
                 let lease = self.leases.take(entry.at.off)?;
                 // From here on the lease is given back whichever way this ends.
@@ -227,7 +227,6 @@ impl Tables {
         let deadline = Instant::now() + timeout;
         let changes = self.space.control_word(Control::Changes);
         loop {
-            self.space.hear_news();
             let seen = changes.load();
             self.space.check_alive()?;
             if self.find(name)?.0.is_some() {

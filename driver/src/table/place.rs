@@ -166,9 +166,9 @@ impl<'a> Placement<'a> {
 impl Placed {
     /// Starts to bring every buffer home. It is complete with the next release in the same regions.
     pub(super) fn start_release(&self) {
-        self.home.space.coherence().start_release(Step::TableHome, &self.used);
+        self.home.space.coherence().start_release(Step::BuffersHome, &self.used);
         for other in &self.others {
-            other.tables.space.coherence().start_release(Step::TableHome, &other.used);
+            other.tables.space.coherence().start_release(Step::BuffersHome, &other.used);
         }
     }
 

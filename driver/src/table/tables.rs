@@ -185,11 +185,11 @@ impl Tables {
     /// How full the region is.
     pub(crate) fn stats(&self) -> Result<RegionStats> {
         self.space.hear_size();
-        self.space.hear_news();
+        let news = self.space.news();
         let members = self.members();
         let alive = || members.iter().filter(|m| m.alive);
         let me = members.iter().find(|m| (m.node, m.slot) == (self.member.node(), self.member.slot()));
-        let heap = heap::stats(&self.space, alive().map(|m| m.live_bytes).sum());
+        let heap = heap::stats(&self.space, news.region_owned_bytes, alive().map(|m| m.live_bytes).sum());
         Ok(RegionStats {
             size_bytes: self.space.size_bytes(),
             data_bytes: heap.data_bytes,
@@ -199,19 +199,21 @@ impl Tables {
             region_owned_bytes: heap.region_owned_bytes,
             process_live_bytes: me.map_or(0, |m| m.live_bytes),
             process_peak_bytes: me.map_or(0, |m| m.peak_bytes),
-            tables: self.space.noted(Control::Names),
-            retired: self.space.noted(Control::RetiredCount),
+            tables: news.names,
+            retired: news.retired,
             leases: lease::list(&self.space, &self.member).iter().filter(|lease| lease.alive).count() as u64,
             members: alive().count() as u64,
             coherence: self.space.coherence().stats(),
         })
     }
 
-    /// Says that the catalog changed, and wakes who waits for a name.
+    /// Says that the catalog changed, which is home then, before any lease is looked at, and wakes who waits for a name.
     pub(super) fn announce(&self) {
         let changes = self.space.control(Control::Changes);
         changes.add(1);
-        self.space.coherence().release(Step::NewsHome, &[self.space.control_line(Control::Changes)]);
+        self.space
+            .coherence()
+            .release_before_loads(Step::NewsHome, &[self.space.control_line(Control::Changes)]);
         crate::sys::futex::wake_low(changes.as_ptr(), i32::MAX);
     }
 }

@@ -11,7 +11,6 @@ use crate::error::Result;
 use crate::heap::COUNT;
 use crate::member;
 use crate::region::layout::GRANULE_BYTES;
-use crate::region::space::Control;
 use crate::units::index;
 
 /// What verifying found.
@@ -77,8 +76,7 @@ impl Tables {
                 report.problems.push(format!("table \"{}\" is in the catalog twice", name.escape_debug()));
             }
         }
-        self.space.hear_news();
-        let counted = self.space.noted(Control::Names);
+        let counted = self.space.news().names;
         if report.problems.is_empty() && counted != report.tables {
             report.problems.push(format!("the catalog counts {counted} names and has {}", report.tables));
         }

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use csm::{Context, ContextOptions, Region, Result};
+use csm::uri::{Scheme, Uri};
+use csm::{Context, ContextOptions, ErrorKind, Region, Result};
 
 /// A device under test.
 pub trait Fixture: Send + Sync {
@@ -23,8 +24,31 @@ pub trait Fixture: Send + Sync {
         &[]
     }
 
-    /// The file behind a region, for cases that damage it; `None` where there is none.
+    /// The file that node 0 maps, for cases that damage it; `None` where there is none.
     fn file(&self, uri: &str) -> Option<PathBuf>;
+
+    /// The file whose owner is the region's, as far as the system is asked.
+    fn home(&self, uri: &str) -> Option<PathBuf> {
+        self.file(uri)
+    }
+
+    /// Every file with a copy of the region's bytes that is there at the moment.
+    fn copies(&self, uri: &str) -> Vec<PathBuf> {
+        self.file(uri).into_iter().collect()
+    }
+
+    /// Whether one kernel sees the processes of all nodes: then a borrower's death is known to the owner.
+    fn is_one_host(&self) -> bool {
+        true
+    }
+
+    /// Bytes of the lines that are counted as moving.
+    fn line_bytes(&self) -> u64;
+
+    /// How many of `most` things a case that is about large numbers makes here.
+    fn scaled(&self, most: u64) -> u64 {
+        most
+    }
 
     /// How many nodes this machine can play.
     fn nodes(&self) -> u64;
@@ -64,6 +88,16 @@ impl Fixture for Shm {
         Some(format!("/dev/shm/csm.{}", uri.strip_prefix("shm:")?).into())
     }
 
+    /// The CPU's, whatever the region is laid out for.
+    fn line_bytes(&self) -> u64 {
+        if cfg!(target_arch = "powerpc64") { 128 } else { 64 }
+    }
+
+    /// Large numbers are counted out once.
+    fn scaled(&self, most: u64) -> u64 {
+        if self.0 == SHM.0 { most } else { most / SCALE }
+    }
+
     fn nodes(&self) -> u64 {
         8
     }
@@ -79,8 +113,24 @@ pub struct Incoherent {
     pub name: &'static str,
     /// Profile and line.
     pub options: &'static str,
+    /// Bytes of a line.
+    pub line_bytes: u64,
     /// Whether the owner has a cache.
     pub owner_caches: bool,
+}
+
+/// `incoherent:` where every node has a cache.
+pub const LINK: Incoherent = Incoherent {
+    name: "incoherent-lc-128",
+    options: "profile=lc&line=128",
+    line_bytes: 128,
+    owner_caches: true,
+};
+
+impl Incoherent {
+    fn path(uri: &str, before: &str, after: &str) -> Option<PathBuf> {
+        Some(format!("/dev/shm/{before}.{}{after}", uri.strip_prefix("incoherent:")?).into())
+    }
 }
 
 impl Fixture for Incoherent {
@@ -100,14 +150,31 @@ impl Fixture for Incoherent {
         &[("profile", "lender", "gc"), ("line", "64", "128")]
     }
 
-    /// What node 0 maps: its cache, or home.
+    /// Its cache, or home.
     fn file(&self, uri: &str) -> Option<PathBuf> {
-        let name = uri.strip_prefix("incoherent:")?;
-        Some(if self.owner_caches {
-            format!("/dev/shm/csm-sim-node.{name}.0").into()
-        } else {
-            format!("/dev/shm/csm-sim.{name}").into()
-        })
+        if self.owner_caches { Self::path(uri, "csm-sim-node", ".0") } else { self.home(uri) }
+    }
+
+    fn home(&self, uri: &str) -> Option<PathBuf> {
+        Self::path(uri, "csm-sim", "")
+    }
+
+    fn copies(&self, uri: &str) -> Vec<PathBuf> {
+        let caches =
+            (0..self.nodes()).filter_map(|node| Self::path(uri, "csm-sim-node", &format!(".{node}")));
+        self.home(uri).into_iter().chain(caches).filter(|path| path.exists()).collect()
+    }
+
+    fn is_one_host(&self) -> bool {
+        false
+    }
+
+    fn line_bytes(&self) -> u64 {
+        self.line_bytes
+    }
+
+    fn scaled(&self, most: u64) -> u64 {
+        most / SCALE
     }
 
     fn nodes(&self) -> u64 {
@@ -118,6 +185,9 @@ impl Fixture for Incoherent {
         true
     }
 }
+
+/// How much less of large numbers is made where they are not the point.
+const SCALE: u64 = 20;
 
 /// Small counts, so that a region is made in no time: 2 MiB of data unless more is asked for.
 pub const SMALL: &str = "catalog=64&nodes=2&members=8&leases=560";
@@ -157,6 +227,24 @@ impl<'a> Scratch<'a> {
     pub fn to_create(&self, options: &str) -> String {
         let own = self.fixture.create_options();
         if own.is_empty() { self.with(options) } else { self.with(&format!("{options}&{own}")) }
+    }
+
+    /// Whether regions of this kind have `option`.
+    #[must_use]
+    pub fn has(&self, option: &str) -> bool {
+        self.scheme().has(option)
+    }
+
+    fn scheme(&self) -> Scheme {
+        Uri::parse(&self.uri).expect("a URI").scheme()
+    }
+
+    /// The error that `options` deserve: `kind` where they are this kind of region's, else that they are not.
+    #[must_use]
+    pub fn deserved(&self, options: &str, kind: ErrorKind) -> ErrorKind {
+        let known = |name| csm::uri::OPTIONS.iter().any(|(known, ..)| *known == name);
+        let mut names = options.split('&').filter_map(|pair| Some(pair.split_once('=')?.0));
+        if names.any(|name| known(name) && !self.has(name)) { ErrorKind::BadUri } else { kind }
     }
 
     /// Creates the region.

@@ -6,7 +6,7 @@
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use csm::{Context, Region};
@@ -61,6 +61,9 @@ pub fn furnish(scratch: &Scratch<'_>) {
         publish_stamp(&region, &name(i), 50 * i + 1, i).expect("publish");
     }
     publish(&region, "types", &[many_types()], false).expect("publish");
+    drop(region);
+    // From now on every node has been there.
+    drop(scratch.open("node=1"));
 }
 
 /// Leaves what the dead leave: members, leases, generations in waiting.
@@ -79,62 +82,30 @@ pub fn haunt(scratch: &Scratch<'_>) {
     reader.kill();
 }
 
-/// A region as it is to be found every time, and where to hit it.
-pub struct Victim {
-    context: Context,
-    uri: String,
+/// A file with the region's bytes. Where nodes have caches there are several, and garbage gets into all of them: in
+/// one alone it would only be out of date.
+struct Copy {
     file: File,
     len: u64,
-    data_off: u64,
     /// Pages that are not all zero, and their offsets.
     pages: Vec<(u64, Vec<u8>)>,
-    /// Offsets of the lines of metadata and descriptors that are in use.
-    lines: Vec<u64>,
-    descriptors: Descriptors,
 }
 
-impl Victim {
-    /// Takes the region as it is now; nobody has it open.
-    #[must_use]
-    pub fn adopt(uri: &str, path: &Path) -> Self {
+impl Copy {
+    fn read(path: &PathBuf) -> Self {
         let file = OpenOptions::new().read(true).write(true).open(path).expect("the region's file");
         let len = file.metadata().expect("stat").len();
-        let mut word = [0; 8];
-        file.read_exact_at(&mut word, DATA_OFF_AT).expect("read");
-        let data_off = u64::from_le_bytes(word);
-        let (mut pages, mut lines) = (Vec::new(), Vec::new());
-        let mut page = vec![0; PAGE];
+        let (mut pages, mut page) = (Vec::new(), vec![0; PAGE]);
         for off in (0..len).step_by(PAGE) {
             file.read_exact_at(&mut page, off).expect("read");
-            if page.iter().all(|byte| *byte == 0) {
-                continue;
+            if page.iter().any(|byte| *byte != 0) {
+                pages.push((off, page.clone()));
             }
-            for (at, line) in page.chunks(LINE).enumerate() {
-                let line_off = off + (at * LINE) as u64;
-                if line_off < data_off && line.iter().any(|byte| *byte != 0) {
-                    lines.push(line_off);
-                } else if line.starts_with(DESCRIPTOR_MAGIC) {
-                    lines.extend([line_off, line_off + LINE as u64]);
-                }
-            }
-            pages.push((off, page.clone()));
         }
-        assert!(lines.len() > 30, "the region has metadata");
-        let descriptors = Descriptors::of(&pages, len);
-        Self {
-            context: Context::new().expect("context"),
-            uri: uri.to_owned(),
-            file,
-            len,
-            data_off,
-            pages,
-            lines,
-            descriptors,
-        }
+        Self { file, len, pages }
     }
 
-    /// Puts every byte back. Nobody has the region open.
-    pub fn restore(&self) {
+    fn restore(&self) {
         let len = libc::off_t::try_from(self.len).expect("a length");
         let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
         self.file.set_len(self.len).expect("truncate");
@@ -143,6 +114,58 @@ impl Victim {
         for (off, page) in &self.pages {
             self.file.write_all_at(page, *off).expect("write");
         }
+    }
+}
+
+/// A region as it is to be found every time, and where to hit it.
+pub struct Victim {
+    context: Context,
+    uri: String,
+    /// Every copy of its bytes; the first is what is looked at to choose where to hit.
+    copies: Vec<Copy>,
+    data_off: u64,
+    /// Offsets of the lines of metadata and descriptors that are in use.
+    lines: Vec<u64>,
+    descriptors: Descriptors,
+}
+
+impl Victim {
+    /// Takes the region as it is now, in these files; nobody has it open.
+    #[must_use]
+    pub fn adopt(uri: &str, files: &[PathBuf]) -> Self {
+        let copies: Vec<Copy> = files.iter().map(Copy::read).collect();
+        let first = copies.first().expect("a file");
+        let mut word = [0; 8];
+        first.file.read_exact_at(&mut word, DATA_OFF_AT).expect("read");
+        let data_off = u64::from_le_bytes(word);
+        let mut lines = Vec::new();
+        for (off, page) in &first.pages {
+            for (at, line) in page.chunks(LINE).enumerate() {
+                let line_off = off + (at * LINE) as u64;
+                if line_off < data_off && line.iter().any(|byte| *byte != 0) {
+                    lines.push(line_off);
+                } else if line.starts_with(DESCRIPTOR_MAGIC) {
+                    lines.extend([line_off, line_off + LINE as u64]);
+                }
+            }
+        }
+        assert!(lines.len() > 30, "the region has metadata");
+        let descriptors = Descriptors::of(&first.pages, first.len);
+        let context = Context::new().expect("context");
+        Self { context, uri: uri.to_owned(), copies, data_off, lines, descriptors }
+    }
+
+    /// Puts every byte back. Nobody has the region open.
+    pub fn restore(&self) {
+        self.copies.iter().for_each(Copy::restore);
+    }
+
+    fn read(&self, line: &mut [u8; LINE], off: u64) {
+        self.copies[0].file.read_exact_at(line, off).expect("read");
+    }
+
+    fn write(&self, bytes: &[u8], off: u64) {
+        self.copies.iter().for_each(|copy| copy.file.write_all_at(bytes, off).expect("write"));
     }
 
     /// Overwrites what `bytes` say, 16 of them a hit: which line (now and then one that is not in use), where
@@ -155,7 +178,7 @@ impl Victim {
                 off = (off + u64::from(hit[5]) * LINE as u64) % self.data_off;
             }
             let mut line = [0; LINE];
-            self.file.read_exact_at(&mut line, off).expect("read");
+            self.read(&mut line, off);
             let at = usize::from(hit[3]) % LINE;
             match hit[2] % 8 {
                 0 | 1 => line[at] ^= 1 << (hit[4] % 8),
@@ -167,10 +190,10 @@ impl Victim {
                 _ => {
                     let from =
                         self.lines[usize::from(u16::from_le_bytes([hit[4], hit[5]])) % self.lines.len()];
-                    self.file.read_exact_at(&mut line, from).expect("read");
+                    self.read(&mut line, from);
                 }
             }
-            self.file.write_all_at(&line, off).expect("write");
+            self.write(&line, off);
         }
     }
 
@@ -213,7 +236,8 @@ impl Victim {
 
     /// Replaces the superblock by one that `bytes` say, with a checksum that fits if the first is odd; and opens.
     fn suffer_superblock(&self, bytes: &[u8]) {
-        let mut block = self.pages[0].1[..512].to_vec();
+        let sound = &self.copies[0].pages[0].1[..512];
+        let mut block = sound.to_vec();
         for hit in bytes.get(1..).unwrap_or_default().chunks_exact(3) {
             let at = usize::from(u16::from_le_bytes([hit[0], hit[1]])) % 512;
             block[at] = hit[2];
@@ -222,13 +246,13 @@ impl Victim {
             let crc = crc32fast::hash(&block[..CRC_AT]);
             block[CRC_AT..].copy_from_slice(&crc.to_le_bytes());
         }
-        self.file.write_all_at(&block, 0).expect("write");
+        self.write(&block, 0);
         for options in ["", "?access=ro", "?node=1"] {
             if let Ok(region) = self.context.open(&format!("{}{options}", self.uri)) {
                 look_at_numbers(&region);
             }
         }
-        self.file.write_all_at(&self.pages[0].1[..512], 0).expect("write");
+        self.write(sound, 0);
     }
 
     /// Parses a URI, and opens the region with what it says as options.
@@ -295,7 +319,7 @@ pub fn fuzz(bytes: &[u8], attack: Attack) {
     let (_, victim) = VICTIM.get_or_init(|| {
         let scratch = Scratch::new(&SHM);
         furnish(&scratch);
-        let victim = Victim::adopt(&scratch.uri, &SHM.file(&scratch.uri).expect("a file"));
+        let victim = Victim::adopt(&scratch.uri, &SHM.copies(&scratch.uri));
         (scratch, victim)
     });
     victim.suffer(bytes, attack);

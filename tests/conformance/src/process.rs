@@ -102,10 +102,17 @@ impl Peer {
     /// Starts this program in `role`.
     #[must_use]
     pub fn start(role: &str, args: &[&str]) -> Self {
+        Self::start_with(role, args, &[])
+    }
+
+    /// Starts this program in `role`, with more in its environment.
+    #[must_use]
+    pub fn start_with(role: &str, args: &[&str], env: &[(&str, &str)]) -> Self {
         let program = std::env::current_exe().expect("this program");
         let mut child = Command::new(program)
             .args(args)
             .env(ROLE, role)
+            .envs(env.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -156,6 +163,13 @@ impl Peer {
     pub fn say(&mut self, line: impl std::fmt::Display) {
         let stdin = self.stdin.as_mut().expect("a pipe");
         writeln!(stdin, "{line}").and_then(|()| stdin.flush()).expect("the peer listens");
+    }
+
+    /// Sends the peer a signal.
+    pub fn signal(&self, signal: i32) {
+        let pid = libc::pid_t::try_from(self.pid()).expect("a process id");
+        // SAFETY: plain system call; the peer was not waited for yet, so the number is its own.
+        assert_eq!(unsafe { libc::kill(pid, signal) }, 0, "signal {signal}");
     }
 
     /// Kills the peer as a crash would, and waits until it is gone.

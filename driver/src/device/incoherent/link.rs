@@ -95,10 +95,17 @@ impl View {
         Self { file, words: None }
     }
 
-    /// Maps as far as `end`, or as far as the file goes.
-    fn reach(&mut self, end: u64) -> Result<()> {
-        let mapped = self.words.as_ref().map_or(0, Words::len_bytes);
-        if end > mapped && self.file.len_bytes()? > mapped {
+    /// Maps all of the file if it was lengthened.
+    ///
+    /// # Errors
+    /// [`ErrorKind::RegionLost`] when it was truncated: touching what is gone would be a SIGBUS.
+    fn reach(&mut self) -> Result<()> {
+        let (mapped, len) = (self.words.as_ref().map_or(0, Words::len_bytes), self.file.len_bytes()?);
+        if len < mapped {
+            let text = format!("{} was truncated from {mapped} to {len} bytes", self.file.path.display());
+            return Err(Error::new(ErrorKind::RegionLost, text));
+        }
+        if len > mapped {
             self.words = Some(Words::map(&self.file)?);
         }
         Ok(())
@@ -188,7 +195,7 @@ impl Link {
     pub(super) fn lock(&self) -> Result<Held<'_>> {
         let views = self.views.lock().unwrap_or_else(PoisonError::into_inner);
         file::lock_byte(self.file.get(), LOCK)?;
-        let mut held = Held { link: self, views };
+        let mut held = Held { link: self, views, reached: None };
         let torn = self.word(Field::Journal).load(Ordering::Acquire);
         if torn != 0 {
             let (way, node, off) = decode(torn);
@@ -261,6 +268,8 @@ fn decode(journal: u64) -> (Way, u64, u64) {
 pub(super) struct Held<'a> {
     link: &'a Link,
     views: MutexGuard<'a, Views>,
+    /// The node whose files are known to be as long as they are mapped.
+    reached: Option<u64>,
 }
 
 impl Drop for Held<'_> {
@@ -274,7 +283,7 @@ impl Drop for Held<'_> {
 impl Held<'_> {
     /// Moves the lines of a range between a node's cache and home, whoever writes them.
     pub(super) fn transfer(&mut self, node: u64, way: Way, range: Range<u64>) -> Result<()> {
-        self.reach(node, range.end)?;
+        self.reach(node)?;
         let Some(cache) = self.views.caches.get(&node) else { return Ok(()) };
         let (cache, home) = (cache.get(range.clone()), self.views.home.get(range.clone()));
         let (from, to) = if way == Way::Home { (cache, home) } else { (home, cache) };
@@ -298,7 +307,7 @@ impl Held<'_> {
         if self.link.boot(node) == 0 {
             return Ok(None);
         }
-        self.reach(node, range.end)?;
+        self.reach(node)?;
         let Some(cache) = self.views.caches.get(&node) else { return Ok(None) };
         let found = first_difference(cache.get(range.clone()), self.views.home.get(range.clone()));
         Ok(found.map(|at| range.start + at))
@@ -348,7 +357,7 @@ impl Held<'_> {
         let views = &mut *self.views;
         let Some(View { file: cache, words }) = views.caches.get_mut(&node) else { return Ok(()) };
         let home = &views.home.file;
-        *words = None;
+        (*words, self.reached) = (None, None);
         file::set_len(&cache.file, &cache.path, 0)?;
         let backed: Vec<_> = self.link.backed().collect();
         cache.extend(home.len_bytes()?, &backed, PAGE_BYTES, |_| ())?;
@@ -378,9 +387,14 @@ impl Held<'_> {
         Ok(())
     }
 
-    fn reach(&mut self, node: u64, end: u64) -> Result<()> {
-        self.open_cache(node)?;
-        self.views.home.reach(end)?;
-        self.views.caches.get_mut(&node).map_or(Ok(()), |cache| cache.reach(end))
+    /// Maps what a node's lines move between, once while the lock is held: lengths change under the lock alone.
+    fn reach(&mut self, node: u64) -> Result<()> {
+        if self.reached != Some(node) {
+            self.open_cache(node)?;
+            self.views.home.reach()?;
+            self.views.caches.get_mut(&node).map_or(Ok(()), View::reach)?;
+            self.reached = Some(node);
+        }
+        Ok(())
     }
 }

@@ -103,6 +103,10 @@ impl Lane {
     fn add_unasked(&mut self, count: u64, opening: &Opening, ops: &mut Vec<Op>) {
         let Some(adversary) = self.adversary.as_mut().filter(|_| count > 0) else { return };
         let (line, metadata) = (opening.line_bytes(), opening.metadata_bytes());
+        if metadata == 0 {
+            // It is not known yet who writes what: an eviction could overwrite what another node wrote.
+            return;
+        }
         for _ in 0..count {
             let start = adversary.line(metadata, line);
             // Touching what has no memory behind it would take memory that nobody set aside.

@@ -325,6 +325,21 @@ fn a_line_torn_by_a_kill_is_moved_again() {
 }
 
 #[test]
+fn other_processes_see_the_lock() {
+    let region = Region::new("seed=0");
+    let zero = region.node(0);
+    let link = &zero.device.opening.link;
+    let is_locked = || file::is_locked_at(&link.names.link()).expect("asked");
+    let held = link.lock().expect("lock");
+    assert!(is_locked());
+    // Opened and closed meanwhile: the lock stays.
+    drop(registry::open(link.names.clone(), &zero.device.home).expect("open"));
+    assert!(is_locked());
+    drop(held);
+    assert!(!is_locked());
+}
+
+#[test]
 fn the_lock_of_a_killed_process_is_free() {
     let region = Region::new("seed=0");
     let (zero, one) = (region.node(0), region.node(1));
@@ -443,4 +458,42 @@ fn what_a_killed_creation_left_is_replaced() {
     assert_eq!(one.load(0), 7);
     drop(region);
     assert_eq!(there(), 0);
+}
+
+#[test]
+fn processes_that_are_killed_leave_whole_lines() {
+    let region = Region::new("seed=0");
+    let (zero, one, home) = (region.node(0), region.node(1), region.node(2));
+    for round in 0..60 {
+        // SAFETY: the child uses what no other thread of the parent does, and ends there.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            // Both ways, as fast as it can, until it is killed.
+            for value in 1.. {
+                (0..64).for_each(|word| zero.store(word * 8, round << 32 | value));
+                zero.ops.write_back(zero.at(0), 512);
+                zero.ops.fence();
+                one.ops.invalidate(one.at(0), 512);
+                one.ops.fence();
+            }
+        }
+        while one.load(0) < round << 32 {
+            std::hint::spin_loop();
+        }
+        (0..round * 50).for_each(|_| std::hint::spin_loop());
+        // SAFETY: plain system calls.
+        let waited = unsafe {
+            libc::kill(child, libc::SIGKILL);
+            libc::waitpid(child, std::ptr::null_mut(), 0)
+        };
+        assert_eq!(waited, child);
+        home.ops.invalidate(home.at(0), 512);
+        home.ops.fence();
+        for node in [&home, &one] {
+            for line in [0, 128, 256, 384] {
+                let first = node.load(line);
+                assert!((0..128).step_by(8).all(|at| node.load(line + at) == first), "round {round}");
+            }
+        }
+    }
 }

@@ -125,7 +125,11 @@ impl Region {
 
     fn stats(&self) -> HeapStats {
         let living = (0..4).filter(|&slot| self.alive[usize::from(slot)].load(Ordering::Relaxed));
-        stats(&self.space, living.map(|slot| self.live_bytes(slot)).sum())
+        stats(
+            &self.space,
+            self.space.news().region_owned_bytes,
+            living.map(|slot| self.live_bytes(slot)).sum(),
+        )
     }
 
     /// Everything that `verify` finds wrong.

@@ -47,7 +47,7 @@ fn replay(region: &Region, heap: &Heap, path: &Path) -> (u64, u64) {
             _ => {}
         }
         peak = peak.max(bytes);
-        peak_used = peak_used.max(stats(&region.space, 0).used_bytes);
+        peak_used = peak_used.max(stats(&region.space, 0, 0).used_bytes);
     }
     (peak, peak_used)
 }

@@ -4,15 +4,16 @@ use crate::process::Peer;
 use crate::table::{assert_empty, assert_sound, open, publish, stamp_of, stamped};
 use crate::{Fixture, Outcome, Scratch};
 
-const BATCHES: usize = 20_000;
+const BATCHES: u64 = 20_000;
 
 pub(super) fn many(fixture: &dyn Fixture) -> Outcome {
     let scratch = Scratch::new(fixture);
     let region = scratch.create("size=64M&catalog=8&nodes=2&members=8&leases=112");
+    let count = fixture.scaled(BATCHES);
     let mut copier = csm::arrow::BatchCopier::new(&region);
-    let batches: Vec<_> = (0..BATCHES).map(|_| copier.copy_in(&stamped(3, 17)).expect("copy in")).collect();
+    let batches: Vec<_> = (0..count).map(|_| copier.copy_in(&stamped(3, 17)).expect("copy in")).collect();
     let published = publish(&region, "t", &batches, false).expect("publish");
-    assert_eq!((published.rows, published.batches, published.bytes_copied), (60_000, 20_000, 0));
+    assert_eq!((published.rows, published.batches, published.bytes_copied), (3 * count, count, 0));
     drop((copier, batches));
     assert_sound(&region);
     let mut reader = Peer::start("lease", &[&scratch.uri, "t"]);
@@ -20,10 +21,11 @@ pub(super) fn many(fixture: &dyn Fixture) -> Outcome {
     reader.say("leave");
     reader.finish();
     let table = open(&region, "t").expect("open");
-    assert_eq!((table.batches(), table.rows()), (BATCHES, 60_000));
+    let n_batches = usize::try_from(count).expect("small");
+    assert_eq!((table.batches(), table.rows()), (n_batches, 3 * count));
     let streamed: Vec<_> = table.reader().expect("reader").collect::<Result<_, _>>().expect("batches");
-    assert_eq!((streamed.len(), stamp_of(&streamed)), (BATCHES, Ok(17)));
-    assert!(table.batch(BATCHES).is_err());
+    assert_eq!((streamed.len(), stamp_of(&streamed)), (n_batches, Ok(17)));
+    assert!(table.batch(n_batches).is_err());
     drop((streamed, table));
     region.remove("t").expect("remove");
     drop(region);

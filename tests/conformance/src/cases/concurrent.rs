@@ -76,6 +76,48 @@ pub(super) fn publishers(fixture: &dyn Fixture) -> Outcome {
     Ok(())
 }
 
+/// Opens table "t" of region 0 as often as argument 1 says, reads it, and says how often it had to look again.
+pub(super) fn open_role(inside: &mut Inside) {
+    let region = Context::new().expect("context").open(inside.arg(0)).expect("open");
+    inside.say("ready");
+    let mut last = 0;
+    for _ in 0..inside.number(1) {
+        let table = open(&region, "t").expect("there is always one");
+        let stamp = stamp_of(&table.record_batches().expect("batches")).expect("whole");
+        table.check().expect("leased");
+        assert!(stamp >= last, "the table of stamp {stamp} was current before that of stamp {last}");
+        last = stamp;
+    }
+    inside.say(region.stats().expect("stats").coherence.retries);
+}
+
+/// Nothing but replacing, as fast as it goes, with readers on every node there is.
+pub(super) fn replaced(fixture: &dyn Fixture) -> Outcome {
+    let scratch = Scratch::new(fixture);
+    let region = scratch.create(&small(4));
+    publish_stamp(&region, "t", 20, 0).expect("publish");
+    let mut uris = vec![scratch.uri.clone()];
+    if fixture.nodes() > 1 {
+        uris.push(scratch.with("node=1"));
+    }
+    let mut readers: Vec<Peer> = uris.iter().map(|uri| Peer::start("open-often", &[uri, "500"])).collect();
+    readers.iter_mut().for_each(|reader| reader.await_line("ready"));
+    let mut stamp = 0;
+    while readers.iter_mut().any(Peer::is_running) {
+        stamp += 1;
+        publish_stamp(&region, "t", 20 + stamp % 100, stamp).expect("replace");
+    }
+    for mut reader in readers {
+        reader.hear().parse::<u64>().expect("a number of retries");
+        reader.finish();
+    }
+    assert_eq!(region.stats().expect("stats").coherence.retries, 0, "nobody but readers looks twice");
+    assert_sound(&region);
+    region.remove("t").expect("remove");
+    assert_empty(&region);
+    Ok(())
+}
+
 /// Opens region 0, works in it, and leaves it, many times over.
 pub(super) fn come_and_go_role(inside: &mut Inside) {
     let context = Context::new().expect("context");

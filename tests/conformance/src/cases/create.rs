@@ -86,7 +86,7 @@ pub(super) fn refusals(fixture: &dyn Fixture) -> Outcome {
             Ok(_) => panic!("{options:?} was accepted"),
             Err(e) => e,
         };
-        assert!(e.kind() == kind, "{options:?}: {e:?}");
+        assert!(e.kind() == scratch.deserved(options, kind), "{options:?}: {e:?}");
         assert!(!e.message().is_empty());
         let e = scratch.try_open("").expect_err("nothing was left");
         assert_eq!(e.kind(), ErrorKind::RegionNotFound, "after {options:?}");

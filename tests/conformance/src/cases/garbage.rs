@@ -3,6 +3,8 @@
 //! A peer tries seed after seed and says which one is next, so that its end names the seed. The work is
 //! [`hostile::Victim`]'s, which the fuzz targets drive as well.
 
+use std::path::PathBuf;
+
 use crate::fixture::Scratch;
 use crate::hostile::{Attack, Victim};
 use crate::process::{Inside, Peer};
@@ -59,12 +61,13 @@ const WORDS: &[&str] = &[
     "\u{7f}",
 ];
 
-/// Tries the seeds from argument 3 to argument 4 on the region and file of arguments 0 and 1, with the attack of
-/// argument 2.
+/// Tries the seeds from argument 2 to argument 3 on region 0 with the attack of argument 1; its files follow.
 pub(super) fn role(inside: &mut Inside) {
-    let (_, attack) = *Attack::ALL.iter().find(|(name, _)| *name == inside.arg(2)).expect("an attack");
-    let victim = Victim::adopt(inside.arg(0), inside.arg(1).as_ref());
-    for seed in inside.number(3)..inside.number(4) {
+    let (_, attack) = *Attack::ALL.iter().find(|(name, _)| *name == inside.arg(1)).expect("an attack");
+    let files: Vec<PathBuf> =
+        (4..).take_while(|i| inside.has(*i)).map(|i| PathBuf::from(inside.arg(i))).collect();
+    let victim = Victim::adopt(inside.arg(0), &files);
+    for seed in inside.number(2)..inside.number(3) {
         inside.say(seed);
         victim.suffer(&bytes_of(seed, attack), attack);
     }
@@ -73,18 +76,20 @@ pub(super) fn role(inside: &mut Inside) {
 
 fn run(fixture: &dyn Fixture, attack: &str) -> Outcome {
     let scratch = Scratch::new(fixture);
-    let Some(path) = fixture.file(&scratch.uri) else {
+    if fixture.file(&scratch.uri).is_none() {
         return Err(Skipped("the device has no file that a test could damage".to_owned()));
-    };
+    }
     hostile::furnish(&scratch);
     hostile::haunt(&scratch);
-    let sound = Victim::adopt(&scratch.uri, &path);
+    let files = fixture.copies(&scratch.uri);
+    let sound = Victim::adopt(&scratch.uri, &files);
     let (mut next, end) = (0, seeds());
     let mut failures = Vec::new();
     while next < end && failures.len() < 10 {
         let range = (next.to_string(), end.to_string());
-        let path = path.to_str().expect("a path in UTF-8");
-        let mut peer = Peer::start("garbage", &[&scratch.uri, path, attack, &range.0, &range.1]);
+        let mut args = vec![scratch.uri.as_str(), attack, &range.0, &range.1];
+        args.extend(files.iter().map(|path| path.to_str().expect("a path in UTF-8")));
+        let mut peer = Peer::start("garbage", &args);
         let mut last = next;
         while let Some(line) = peer.try_hear() {
             last = line.parse().expect("a seed");

@@ -3,11 +3,14 @@
 use crate::process::Role;
 use crate::{Fixture, Outcome};
 
+mod boots;
 mod chunks;
 mod concurrent;
+mod counts;
 mod create;
 mod damage;
 mod extents;
+mod fenced;
 mod fork;
 mod full;
 mod garbage;
@@ -18,6 +21,8 @@ mod names;
 mod nodes;
 mod options;
 mod people;
+mod quarantine;
+mod reader;
 mod replace;
 mod share;
 mod spans;
@@ -39,6 +44,7 @@ pub const ALL: &[(&str, Case)] = &[
     ("a truncated region is refused", damage::truncated),
     ("a region lost while mapped answers so", lost::survived),
     ("a region lost while mapped ends who did not ask to survive", lost::not_survived),
+    ("a publisher loses the link", lost::publisher),
     ("extents are freed once and by their owner", extents::errors),
     ("extents of the dead return", extents::of_the_dead),
     ("sealed pages serve again", extents::sealed),
@@ -52,6 +58,13 @@ pub const ALL: &[(&str, Case)] = &[
     ("a borrower reads and changes nothing", nodes::borrower),
     ("a borrower's lease holds, and its death ends it", nodes::borrower_dies),
     ("access=ro reads and changes nothing", nodes::read_only),
+    ("what coherence costs the writer", counts::writer),
+    ("what coherence costs a reader", counts::reader),
+    ("a fenced node", fenced::node),
+    ("who may be fenced, and by whom", fenced::refusals),
+    ("a silent node", quarantine::silent),
+    ("a node that starts anew", boots::borrower),
+    ("an owner that starts anew", boots::owner),
     ("a reader keeps the generation it opened", replace::reader_keeps),
     ("a killed reader keeps nothing", replace::reader_killed),
     ("replacing takes no space in the long run", replace::churn),
@@ -62,14 +75,15 @@ pub const ALL: &[(&str, Case)] = &[
     ("members run out, and the dead make room", full::members),
     ("all members dead", full::all_dead),
     ("a full region reclaims", full::region),
-    ("a table of 20000 chunks", chunks::many),
+    ("a table of very many chunks", chunks::many),
     ("a table in two regions", spans::two_regions),
     ("a table in two regions, removed with one closed", spans::one_closed),
     ("an anchor is safe from verify", spans::verify_while_publishing),
     ("growing is seen everywhere", grow::seen),
     ("growing has limits", grow::limits),
-    ("100000 names", names::many),
+    ("very many names", names::many),
     ("two publishers of a name", concurrent::publishers),
+    ("replacing in a tight loop", concurrent::replaced),
     ("verify while others work", concurrent::verify),
     ("fork", fork::handles),
     ("a forked child that opens anew stays a member", fork::member),
@@ -96,6 +110,8 @@ pub const ROLES: &[(&str, Role)] = &[
     ("publish", share::publish_role),
     ("lease", replace::lease_role),
     ("store", nodes::store_role),
+    ("reader", reader::role),
+    ("open-often", concurrent::open_role),
     ("wait", wait::role),
     ("fill", full::fill_role),
     ("watch-growth", grow::role),
