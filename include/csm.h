@@ -203,6 +203,12 @@ typedef struct {
     char uuid[40];
     // Its URI without options.
     char label[640];
+    // Bytes the link moves at once.
+    uint64_t line_bytes;
+    // 1 if this process must write back what it stored before other nodes see it. Publishing does.
+    uint64_t writes_back;
+    // 1 if this process must invalidate before it sees what other nodes stored. Opening does.
+    uint64_t invalidates;
 } csm_region_info_t;
 
 // How full a region is, and what this process did in it. Bytes are those of extents, which are a little
@@ -240,6 +246,10 @@ typedef struct {
     uint64_t lines_invalidated;
     // Fences this process made for the region's sake.
     uint64_t fences;
+    // Times that a table changed while this process opened it, so that it began anew.
+    uint64_t retries;
+    // Bytes this process copied into the region because they lay outside.
+    uint64_t bytes_copied;
 } csm_region_stats_t;
 
 // Takes a line that `csm_region_verify` found: `line` is valid during the call.
@@ -326,6 +336,8 @@ typedef struct {
     uint64_t peak_bytes;
     // Its program's name.
     char command[40];
+    // Its last sign of life, in nanoseconds since the epoch by its own clock; 0 where the kernel knows better.
+    uint64_t beat_unix_ns;
 } csm_member_info_t;
 
 // One process's right to read one generation of a table.
@@ -456,6 +468,12 @@ typedef struct {
 // The handle belongs to the process this one was forked from.
 #define CSM_E_FORKED 51
 
+// This node was declared off by an operator; its leases count no more.
+#define CSM_E_FENCED 52
+
+// The simulated link found a line that was not written back, or an old one that was used.
+#define CSM_E_INCOHERENT 53
+
 // A system call failed.
 #define CSM_E_SYSTEM 60
 
@@ -553,6 +571,36 @@ csm_status_t csm_region_info(const csm_region_t *region,
 csm_status_t csm_region_stats(const csm_region_t *region,
                               csm_region_stats_t *stats,
                               csm_error_t *error);
+
+// Declares that `node` is off, which is the caller's word for it: its leases count no more, and what they
+// alone protected is used anew. A node that is not off reads other bytes from then on; `csm_table_check`
+// tells it.
+//
+// Thread-safe. Errors: `CSM_E_INVALID_ARGUMENT` (the owner's node, or one that never had the region open),
+// `CSM_E_NOT_OWNER`, `CSM_E_READ_ONLY`, `CSM_E_CLOSED`, `CSM_E_TIMED_OUT`.
+csm_status_t csm_region_fence_node(const csm_region_t *region,
+                                   uint64_t node,
+                                   csm_error_t *error);
+
+// Brings `size_bytes` bytes at `address` home, where other nodes see them once they acquire them. Publishing
+// does this for tables; this is for programs that share raw extents.
+//
+// Thread-safe. Errors: `CSM_E_FOREIGN_POINTER` (not in the region's data), `CSM_E_NOT_OWNER`,
+// `CSM_E_READ_ONLY`, `CSM_E_CLOSED`, `CSM_E_REGION_LOST`.
+csm_status_t csm_region_release(const csm_region_t *region,
+                                const void *address,
+                                uint64_t size_bytes,
+                                csm_error_t *error);
+
+// Makes the next loads of `size_bytes` bytes at `address` see what is home. Opening a table does this for its
+// bytes.
+//
+// Thread-safe. Errors: `CSM_E_FOREIGN_POINTER` (not in the region's data), `CSM_E_CLOSED`,
+// `CSM_E_REGION_LOST`.
+csm_status_t csm_region_acquire(const csm_region_t *region,
+                                const void *address,
+                                uint64_t size_bytes,
+                                csm_error_t *error);
 
 // Checks every structure of the region, and clears up after processes that died. `problems` receives
 // how many faults there are, which are not errors of the call. `report`, if not NULL, gets a line for

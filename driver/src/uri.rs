@@ -31,7 +31,13 @@ impl Scheme {
     /// Whether regions of this scheme have `option`.
     #[must_use]
     pub fn has(self, option: &str) -> bool {
-        ONLY.iter().all(|(only, options)| *only == self || !options.contains(&option))
+        Self::only_with(option).is_none_or(|only| only == self)
+    }
+
+    /// The scheme whose regions alone have `option`, if there is one.
+    #[must_use]
+    pub fn only_with(option: &str) -> Option<Self> {
+        ONLY.iter().find(|(_, options)| options.contains(&option)).map(|(only, _)| *only)
     }
 
     /// The scheme as it is written.
@@ -159,8 +165,7 @@ impl Uri {
                 return Err(bad(text, format_args!("option {key:?} is given twice")));
             }
             if !scheme.has(key) {
-                let of =
-                    Scheme::ALL.iter().find(|(_, other)| other.has(key)).map_or("other", |(name, _)| name);
+                let of = Scheme::only_with(key).map_or("other", Scheme::as_str);
                 return Err(bad(text, format_args!("option {key:?} is for {of}: regions")));
             }
             let value = decode(text, value)?;

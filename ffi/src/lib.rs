@@ -20,6 +20,7 @@ pub mod heap;
 pub mod leases;
 pub mod log_callback;
 pub mod members;
+pub mod nodes;
 mod options;
 pub mod publish;
 pub mod region;

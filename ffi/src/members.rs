@@ -49,6 +49,8 @@ pub struct csm_member_info_t {
     pub peak_bytes: u64,
     /// Its program's name.
     pub command: [c_char; 40],
+    /// Its last sign of life, in nanoseconds since the epoch by its own clock; 0 where the kernel knows better.
+    pub beat_unix_ns: u64,
 }
 
 c_structs!(csm_member_info_t);
@@ -66,6 +68,7 @@ impl From<&MemberInfo> for csm_member_info_t {
             live_bytes: member.live_bytes,
             peak_bytes: member.peak_bytes,
             command: chars(&member.command),
+            beat_unix_ns: member.beat_unix_ns,
         }
     }
 }

@@ -63,6 +63,12 @@ pub struct csm_region_info_t {
     pub uuid: [c_char; 40],
     /// Its URI without options.
     pub label: [c_char; 640],
+    /// Bytes the link moves at once.
+    pub line_bytes: u64,
+    /// 1 if this process must write back what it stored before other nodes see it. Publishing does.
+    pub writes_back: u64,
+    /// 1 if this process must invalidate before it sees what other nodes stored. Opening does.
+    pub invalidates: u64,
 }
 
 /// How full a region is, and what this process did in it. Bytes are those of extents, which are a little
@@ -102,6 +108,10 @@ pub struct csm_region_stats_t {
     pub lines_invalidated: u64,
     /// Fences this process made for the region's sake.
     pub fences: u64,
+    /// Times that a table changed while this process opened it, so that it began anew.
+    pub retries: u64,
+    /// Bytes this process copied into the region because they lay outside.
+    pub bytes_copied: u64,
 }
 
 c_structs!(csm_region_info_t, csm_region_stats_t);
@@ -171,6 +181,7 @@ export! {
     pub fn csm_region_info(region: *const csm_region_t, info: *mut csm_region_info_t) -> Result {
         let room = info.room()?;
         let info = region.object()?.info()?;
+        let pick = |roles: csm::Roles| if info.node == info.owner_node { roles.owner } else { roles.borrower };
         room.fill(&csm_region_info_t {
             struct_size: 0,
             base: std::ptr::with_exposed_provenance_mut(usize::try_from(info.base).unwrap_or(0)),
@@ -189,6 +200,9 @@ export! {
             created_unix_ns: info.created_unix_ns,
             uuid: chars(&info.uuid),
             label: chars(&info.label),
+            line_bytes: info.coherence.line_bytes,
+            writes_back: pick(info.coherence.writer_writes_back).into(),
+            invalidates: pick(info.coherence.reader_invalidates).into(),
         });
         Ok(())
     }
@@ -216,8 +230,38 @@ export! {
             lines_written_back: stats.coherence.lines_written_back,
             lines_invalidated: stats.coherence.lines_invalidated,
             fences: stats.coherence.fences,
+            retries: stats.coherence.retries,
+            bytes_copied: stats.coherence.bytes_copied,
         });
         Ok(())
+    }
+
+    /// Declares that `node` is off, which is the caller's word for it: its leases count no more, and what they
+    /// alone protected is used anew. A node that is not off reads other bytes from then on; `csm_table_check`
+    /// tells it.
+    ///
+    /// Thread-safe. Errors: `CSM_E_INVALID_ARGUMENT` (the owner's node, or one that never had the region open),
+    /// `CSM_E_NOT_OWNER`, `CSM_E_READ_ONLY`, `CSM_E_CLOSED`, `CSM_E_TIMED_OUT`.
+    pub fn csm_region_fence_node(region: *const csm_region_t, node: u64) -> Result {
+        region.object()?.fence_node(node.value)
+    }
+
+    /// Brings `size_bytes` bytes at `address` home, where other nodes see them once they acquire them. Publishing
+    /// does this for tables; this is for programs that share raw extents.
+    ///
+    /// Thread-safe. Errors: `CSM_E_FOREIGN_POINTER` (not in the region's data), `CSM_E_NOT_OWNER`,
+    /// `CSM_E_READ_ONLY`, `CSM_E_CLOSED`, `CSM_E_REGION_LOST`.
+    pub fn csm_region_release(region: *const csm_region_t, address: *const c_void, size_bytes: u64) -> Result {
+        region.object()?.release(address.value.cast(), size_bytes.value)
+    }
+
+    /// Makes the next loads of `size_bytes` bytes at `address` see what is home. Opening a table does this for its
+    /// bytes.
+    ///
+    /// Thread-safe. Errors: `CSM_E_FOREIGN_POINTER` (not in the region's data), `CSM_E_CLOSED`,
+    /// `CSM_E_REGION_LOST`.
+    pub fn csm_region_acquire(region: *const csm_region_t, address: *const c_void, size_bytes: u64) -> Result {
+        region.object()?.acquire(address.value.cast(), size_bytes.value)
     }
 
     /// Checks every structure of the region, and clears up after processes that died. `problems` receives

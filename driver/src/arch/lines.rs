@@ -10,7 +10,7 @@ pub(super) fn cover(address: u64, len: u64, line: u64) -> (u64, u64) {
     if len == 0 {
         return (first, 0);
     }
-    (first, (address + (len - 1) | (line - 1)) - first + 1)
+    (first, ((address + (len - 1)) | (line - 1)) - first + 1)
 }
 
 /// Calls `instruction` with the address of every line that `len` bytes at `address` overlap.

@@ -3,7 +3,7 @@
 //! Bytes under the leases of a silent node are in quarantine: nothing returns them but proof that the node reads no
 //! more (law 5). Its processes end and their node clears up, the node starts anew, or an operator fences it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::tables::Tables;
 use crate::coherence::Step;
@@ -49,12 +49,14 @@ impl Tables {
         let (space, now) = (&self.space, process::unix_ns());
         let voids = space.range(crate::region::layout::VOID_OFF, space.layout().shape.nodes * 8);
         space.coherence().acquire(Step::VoidIn, space.owner(), &[voids]);
-        let mut leases: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
+        let mut leases: BTreeMap<u64, (u64, BTreeSet<u64>)> = BTreeMap::new();
         let live: Vec<u64> = self.catalog().published().map(|entry| entry.at.off).collect();
         for lease in lease::list(space, &self.member).into_iter().filter(|lease| lease.counts) {
             let (count, retired) = leases.entry(lease.node).or_default();
             *count += 1;
-            *retired += u64::from(!live.contains(&lease.descriptor_off));
+            if !live.contains(&lease.descriptor_off) {
+                retired.insert(lease.descriptor_off);
+            }
         }
         let members = self.members();
         let mut nodes = Vec::new();
@@ -68,7 +70,8 @@ impl Tables {
             let last_beat = own().map(|member| member.beat_unix_ns).max().unwrap_or(0);
             let seen = number == space.node() || self.opened.device.is_one_host();
             let silent_ns = if seen || last_beat == 0 { 0 } else { now.saturating_sub(last_beat) };
-            let (leases, retired_kept) = leases.get(&number).copied().unwrap_or_default();
+            let (leases, retired) = leases.remove(&number).unwrap_or_default();
+            let retired_kept = retired.len() as u64;
             let state = if !node::counts(space, number) {
                 NodeState::Fenced
             } else if leases > 0 && silent_ns > SILENT_NS {

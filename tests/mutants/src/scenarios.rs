@@ -355,8 +355,8 @@ fn dies_coming_back(stage: &Stage) {
 fn other_generation(stage: &Stage) {
     let generation = publish_stamp(stage.region(), "t", ROWS, 1).expect("publish").generation;
     let info = stage.region().info().expect("info");
-    let words = (info.size_bytes / 8) as usize;
-    let base = std::ptr::with_exposed_provenance_mut::<u64>(info.base as usize);
+    let words = usize::try_from(info.size_bytes / 8).expect("a size");
+    let base = std::ptr::with_exposed_provenance_mut::<u64>(usize::try_from(info.base).expect("an address"));
     // The descriptor begins with its magic number, and has its generation near.
     let magic = csm::table::descriptor::MAGIC;
     // SAFETY: the region's own bytes, aligned, while nobody else works in it.

@@ -1,4 +1,4 @@
-//! The link file: what the nodes of a simulated link share, the lock under which lines move, and moving them.
+//! The link file: what the nodes of a simulated link share, and the lock under which lines move.
 //!
 //! The lock has two halves: a mutex among the threads of this process, and a POSIX lock on a byte of the link file
 //! among processes, which the kernel drops when its holder dies and which a forked child does not have. Closing
@@ -6,18 +6,18 @@
 //! A process killed in the middle of a line leaves it torn; the journal word says which line, and the next holder
 //! moves it again. That is always legal: a cache may evict or fetch a line at any time.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use super::super::CoherenceReport;
 use super::super::shm_file::{self, SHM_DIR, ShmFile};
+use super::held::{Held, Views, Way};
 use super::names::Names;
 use super::registry::OpenOnce;
-use super::words::{Words, copy_line, first_difference};
+use super::words::Words;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::file;
 
@@ -26,7 +26,8 @@ const MAGIC: u64 = u64::from_le_bytes(*b"csmsim\x00\x01");
 const LOCK: u64 = 0;
 const BACKED_MAX: u64 = 32;
 const BOOTS_OFF: u64 = 1024;
-const PAGE_BYTES: u64 = 4096;
+/// Files are allocated in multiples of this.
+pub(super) const PAGE_BYTES: u64 = 4096;
 
 /// The words of the link file, but for the nodes' boots.
 #[derive(Clone, Copy)]
@@ -61,15 +62,6 @@ impl Shape {
     }
 }
 
-/// Which way a line moves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
-    /// From a node's cache.
-    Home,
-    /// To a node's cache.
-    Fetch,
-}
-
 /// A link as this process has it open.
 pub(super) struct Link {
     pub(super) names: Names,
@@ -77,43 +69,6 @@ pub(super) struct Link {
     file: OpenOnce,
     words: Words,
     views: Mutex<Views>,
-}
-
-/// A file of the window, and as much of it as was mapped so far.
-struct View {
-    file: ShmFile,
-    words: Option<Words>,
-}
-
-struct Views {
-    home: View,
-    caches: BTreeMap<u64, View>,
-}
-
-impl View {
-    fn new(file: ShmFile) -> Self {
-        Self { file, words: None }
-    }
-
-    /// Maps all of the file if it was lengthened.
-    ///
-    /// # Errors
-    /// [`ErrorKind::RegionLost`] when it was truncated: touching what is gone would be a SIGBUS.
-    fn reach(&mut self) -> Result<()> {
-        let (mapped, len) = (self.words.as_ref().map_or(0, Words::len_bytes), self.file.len_bytes()?);
-        if len < mapped {
-            let text = format!("{} was truncated from {mapped} to {len} bytes", self.file.path.display());
-            return Err(Error::new(ErrorKind::RegionLost, text));
-        }
-        if len > mapped {
-            self.words = Some(Words::map(&self.file)?);
-        }
-        Ok(())
-    }
-
-    fn get(&self, range: Range<u64>) -> &[AtomicU64] {
-        self.words.as_ref().map_or(&[], |words| words.get(range))
-    }
 }
 
 impl Link {
@@ -169,8 +124,7 @@ impl Link {
 
     /// A link whose file this process has open once.
     pub(super) fn new(names: Names, file: OpenOnce, (shape, words): (Shape, Words), home: ShmFile) -> Self {
-        let views = Views { home: View::new(home), caches: BTreeMap::new() };
-        Self { names, shape, file, words, views: Mutex::new(views) }
+        Self { names, shape, file, words, views: Mutex::new(Views::new(home)) }
     }
 
     /// Gives the link and the nodes' caches their names, replacing what a killed creation left.
@@ -183,8 +137,8 @@ impl Link {
         name_anew(self.file.get(), mode, &self.names.link())?;
         for node in (0..self.shape.nodes).filter(|node| self.shape.has_cache(*node)) {
             let path = self.names.node(node);
-            match held.views.caches.get(&node) {
-                Some(view) => name_anew(&view.file.file, mode, &path)?,
+            match held.cache(node) {
+                Some(cache) => name_anew(&cache.file, mode, &path)?,
                 None => name_anew(&home.create_sibling(path.clone())?.file, mode, &path)?,
             }
         }
@@ -195,7 +149,7 @@ impl Link {
     pub(super) fn lock(&self) -> Result<Held<'_>> {
         let views = self.views.lock().unwrap_or_else(PoisonError::into_inner);
         file::lock_byte(self.file.get(), LOCK)?;
-        let mut held = Held { link: self, views, reached: None };
+        let mut held = Held::new(self, views);
         let torn = self.word(Field::Journal).load(Ordering::Acquire);
         if torn != 0 {
             let (way, node, off) = decode(torn);
@@ -203,6 +157,22 @@ impl Link {
             self.word(Field::Journal).store(0, Ordering::Release);
         }
         Ok(held)
+    }
+
+    /// Gives the lock up; its holder alone calls this.
+    pub(super) fn unlock(&self) {
+        if let Err(e) = file::unlock_byte(self.file.get(), LOCK) {
+            log::error!("simulated link: {e}");
+        }
+    }
+
+    /// Notes which line is being moved while `work` moves it.
+    pub(super) fn journaled(&self, node: u64, way: Way, off: u64, work: impl FnOnce()) {
+        let journal = self.word(Field::Journal);
+        journal.store(encode(node, way, off), Ordering::Relaxed);
+        fence(Ordering::Release);
+        work();
+        journal.store(0, Ordering::Release);
     }
 
     /// The number of this opening.
@@ -226,6 +196,19 @@ impl Link {
             let load = |at| word(&self.words, Field::Backed as u64 + 1 + at).load(Ordering::Acquire);
             load(2 * at)..load(2 * at + 1)
         })
+    }
+
+    /// Says which parts have memory behind them from now on.
+    pub(super) fn set_backed(&self, _held: &Held<'_>, backed: &[Range<u64>]) {
+        let store = |at, value| word(&self.words, Field::Backed as u64 + at).store(value, Ordering::Release);
+        let count = BACKED_MAX.min(backed.len() as u64);
+        // Who draws from these meanwhile finds fewer parts, never wrong ones.
+        store(0, 0);
+        for (at, range) in (0..count).zip(backed) {
+            store(1 + 2 * at, range.start);
+            store(2 + 2 * at, range.end);
+        }
+        store(0, count);
     }
 
     fn word(&self, field: Field) -> &AtomicU64 {
@@ -262,139 +245,4 @@ fn encode(node: u64, way: Way, off: u64) -> u64 {
 fn decode(journal: u64) -> (Way, u64, u64) {
     let way = if journal & 2 == 0 { Way::Fetch } else { Way::Home };
     (way, journal >> 44, journal & 0xfff_ffff_ffc0)
-}
-
-/// The lock of the link, in hand. Nothing moves without it.
-pub(super) struct Held<'a> {
-    link: &'a Link,
-    views: MutexGuard<'a, Views>,
-    /// The node whose files are known to be as long as they are mapped.
-    reached: Option<u64>,
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        if let Err(e) = file::unlock_byte(self.link.file.get(), LOCK) {
-            log::error!("simulated link: {e}");
-        }
-    }
-}
-
-impl Held<'_> {
-    /// Moves the lines of a range between a node's cache and home, whoever writes them.
-    pub(super) fn transfer(&mut self, node: u64, way: Way, range: Range<u64>) -> Result<()> {
-        self.reach(node)?;
-        let Some(cache) = self.views.caches.get(&node) else { return Ok(()) };
-        let (cache, home) = (cache.get(range.clone()), self.views.home.get(range.clone()));
-        let (from, to) = if way == Way::Home { (cache, home) } else { (home, cache) };
-        let line_words = if self.link.shape.line_bytes == 64 { 8 } else { 16 };
-        let journal = self.link.word(Field::Journal);
-        let mut off = range.start;
-        for (from, to) in from.chunks_exact(line_words).zip(to.chunks_exact(line_words)) {
-            if first_difference(from, to).is_some() {
-                journal.store(encode(node, way, off), Ordering::Relaxed);
-                fence(Ordering::Release);
-                copy_line(from, to);
-                journal.store(0, Ordering::Release);
-            }
-            off += self.link.shape.line_bytes;
-        }
-        Ok(())
-    }
-
-    /// Offset of the first byte in which a node's view of a range differs from home.
-    pub(super) fn difference(&mut self, node: u64, range: Range<u64>) -> Result<Option<u64>> {
-        if self.link.boot(node) == 0 {
-            return Ok(None);
-        }
-        self.reach(node)?;
-        let Some(cache) = self.views.caches.get(&node) else { return Ok(None) };
-        let found = first_difference(cache.get(range.clone()), self.views.home.get(range.clone()));
-        Ok(found.map(|at| range.start + at))
-    }
-
-    /// Lengthens home and the caches of all nodes that have started. When there is not enough memory, nothing has
-    /// changed.
-    pub(super) fn extend(&mut self, len_bytes: u64, backed: &[Range<u64>]) -> Result<()> {
-        let started: Vec<u64> = (0..self.link.shape.nodes)
-            .filter(|node| self.link.shape.has_cache(*node) && self.link.boot(*node) != 0)
-            .collect();
-        for node in &started {
-            self.open_cache(*node)?;
-        }
-        let views = &*self.views;
-        let home = &views.home.file;
-        let mut done: Vec<(&ShmFile, u64)> = Vec::new();
-        // Home last: it is what says how long the window is.
-        for file in
-            started.iter().filter_map(|node| views.caches.get(node)).map(|view| &view.file).chain([home])
-        {
-            let old_len = file.len_bytes()?;
-            if let Err(e) = file.extend(len_bytes, backed, PAGE_BYTES, |_| ()) {
-                for (file, old_len) in done {
-                    file::set_len(&file.file, &file.path, old_len)?;
-                }
-                return Err(e);
-            }
-            done.push((file, old_len));
-        }
-        let store =
-            |at, value| word(&self.link.words, Field::Backed as u64 + at).store(value, Ordering::Release);
-        let most = BACKED_MAX.min(backed.len() as u64);
-        // A process that draws from these meanwhile finds fewer parts, never wrong ones.
-        store(0, 0);
-        for (at, range) in (0..most).zip(backed) {
-            store(1 + 2 * at, range.start);
-            store(2 + 2 * at, range.end);
-        }
-        store(0, most);
-        Ok(())
-    }
-
-    /// Empties a node's cache, as a restart does: all its lines are as they are at home.
-    pub(super) fn lose_cache(&mut self, node: u64) -> Result<()> {
-        self.open_cache(node)?;
-        let views = &mut *self.views;
-        let Some(View { file: cache, words }) = views.caches.get_mut(&node) else { return Ok(()) };
-        let home = &views.home.file;
-        (*words, self.reached) = (None, None);
-        file::set_len(&cache.file, &cache.path, 0)?;
-        let backed: Vec<_> = self.link.backed().collect();
-        cache.extend(home.len_bytes()?, &backed, PAGE_BYTES, |_| ())?;
-        let written = file::data_ranges(&home.file, &home.path)?;
-        for range in written {
-            self.transfer(node, Way::Fetch, range)?;
-        }
-        Ok(())
-    }
-
-    /// A node's view of the window, to be mapped by programs.
-    pub(super) fn view_of(&mut self, node: u64) -> Result<ShmFile> {
-        self.open_cache(node)?;
-        self.views.caches.get(&node).unwrap_or(&self.views.home).file.duplicate()
-    }
-
-    /// Takes the cache of a node whose file has no name yet.
-    pub(super) fn add_cache(&mut self, node: u64, file: ShmFile) {
-        self.views.caches.insert(node, View::new(file));
-    }
-
-    fn open_cache(&mut self, node: u64) -> Result<()> {
-        if self.link.shape.has_cache(node) && !self.views.caches.contains_key(&node) {
-            let file = self.views.home.file.sibling(self.link.names.node(node))?;
-            self.views.caches.insert(node, View::new(file));
-        }
-        Ok(())
-    }
-
-    /// Maps what a node's lines move between, once while the lock is held: lengths change under the lock alone.
-    fn reach(&mut self, node: u64) -> Result<()> {
-        if self.reached != Some(node) {
-            self.open_cache(node)?;
-            self.views.home.reach()?;
-            self.views.caches.get_mut(&node).map_or(Ok(()), View::reach)?;
-            self.reached = Some(node);
-        }
-        Ok(())
-    }
 }

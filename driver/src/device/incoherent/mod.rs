@@ -15,6 +15,7 @@
 //! new and its first word, the one that commits, old.
 
 mod adversary;
+mod held;
 mod link;
 mod names;
 mod opening;

@@ -6,7 +6,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use super::super::Flaw;
-use super::link::{Link, Way};
+use super::held::Way;
+use super::link::Link;
 use super::writers::Writers;
 use crate::error::{Error, Result};
 use crate::units::KIB;
@@ -150,12 +151,18 @@ impl Opening {
 
     /// Compares the writers' caches with home, then this node's cache with home.
     pub(super) fn audit(&self, range: &Range<u64>) -> Option<Flaw> {
-        self.try_audit(range, true)
-            .and_then(|flaw| flaw.map_or_else(|| self.try_audit(range, false), |f| Ok(Some(f))))
-            .unwrap_or_else(|e| {
-                self.fail(&e);
-                None
-            })
+        if self.is_lost() {
+            // What a lost link did not move says nothing about the program.
+            return None;
+        }
+        let found = self.try_audit(range, true).and_then(|not_home| match not_home {
+            Some(flaw) => Ok(Some(flaw)),
+            None => self.try_audit(range, false),
+        });
+        found.unwrap_or_else(|e| {
+            self.fail(&e);
+            None
+        })
     }
 
     fn try_audit(&self, range: &Range<u64>, not_home: bool) -> Result<Option<Flaw>> {

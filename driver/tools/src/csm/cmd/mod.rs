@@ -3,6 +3,7 @@
 mod cat;
 mod create;
 mod destroy;
+mod fence;
 mod grow;
 mod ls;
 mod put;
@@ -28,6 +29,7 @@ pub(crate) enum Command {
     Rm(rm::Rm),
     Wait(wait::Wait),
     Grow(grow::Grow),
+    Fence(fence::Fence),
     Verify(verify::Verify),
     Destroy(destroy::Destroy),
     Uri(uri::Uri),
@@ -44,6 +46,7 @@ impl Command {
             Self::Rm(command) => command.run(),
             Self::Wait(command) => command.run(),
             Self::Grow(command) => command.run(),
+            Self::Fence(command) => command.run(),
             Self::Verify(command) => command.run(),
             Self::Destroy(command) => command.run(),
             Self::Uri(command) => command.run(),

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use csm::units::format_size;
-use csm::{MemberInfo, RegionInfo, RegionStats, Result, TableLease};
+use csm::{CoherenceReport, MemberInfo, NodeInfo, NodeState, RegionInfo, RegionStats, Result, TableLease};
 use serde_json::{Value, json};
 
 use super::{At, Report, table_json, time};
@@ -23,7 +23,7 @@ impl Stat {
     pub(crate) fn run(self) -> Result<()> {
         let region = self.at.open()?;
         let (info, stats, leases) = (region.info()?, region.stats()?, region.leases()?);
-        let mut members = region.members()?;
+        let (nodes, mut members) = (region.nodes()?, region.members()?);
         let own =
             |member: &&MemberInfo| member.node == info.node && member.pid == u64::from(std::process::id());
         // Process ids may repeat across PID namespaces; this process came last.
@@ -33,11 +33,13 @@ impl Stat {
         if self.report.json {
             let mut json = space_json(&info, &stats);
             json["members"] = members.iter().map(member_json).collect();
+            json["nodes"] = nodes.iter().map(node_json).collect();
             json["leases"] = leases.iter().map(lease_json).collect();
             json["tables"] = region.tables()?.iter().map(table_json).collect();
             out.json(&json)?;
         } else {
             print(&mut out, &info, &stats, &members, &leases)?;
+            print_nodes(&mut out, &nodes)?;
         }
         out.finish()
     }
@@ -62,7 +64,61 @@ fn space_json(info: &RegionInfo, stats: &RegionStats) -> Value {
         "largest_free_bytes": stats.largest_free_bytes,
         "names_max": info.names,
         "retired": stats.retired,
+        "coherence": {
+            "line_bytes": info.coherence.line_bytes,
+            "owner_writes_back": info.coherence.writer_writes_back.owner,
+            "borrowers_write_back": info.coherence.writer_writes_back.borrower,
+            "owner_invalidates": info.coherence.reader_invalidates.owner,
+            "borrowers_invalidate": info.coherence.reader_invalidates.borrower,
+        },
     })
+}
+
+fn node_json(node: &NodeInfo) -> Value {
+    json!({
+        "node": node.node,
+        "incarnation": node.incarnation,
+        "state": match node.state {
+            NodeState::Present => "present",
+            NodeState::Silent => "quarantined",
+            NodeState::Fenced => "fenced",
+        },
+        "members": node.members,
+        "leases": node.leases,
+        "retired_kept": node.retired_kept,
+        "silent_ns": node.silent_ns,
+    })
+}
+
+/// The nodes, and what is wrong with them.
+fn print_nodes(out: &mut Output, nodes: &[NodeInfo]) -> Result<()> {
+    out.line(format_args!("nodes    {}", nodes.len()))?;
+    let rows = nodes.iter().map(|node| {
+        let why = match node.state {
+            NodeState::Present => String::new(),
+            NodeState::Silent => format!(
+                "in quarantine: no sign of life for {} s; its leases keep {} retired generations until it goes on, ends, starts anew, or is fenced",
+                node.silent_ns / 1_000_000_000,
+                node.retired_kept
+            ),
+            NodeState::Fenced => "fenced: declared off by an operator, its leases count no more".to_owned(),
+        };
+        [String::new(), node.node.to_string(), format!("{:#x}", node.incarnation), node.leases.to_string(), why]
+    });
+    if !nodes.is_empty() {
+        columns::print(out, ["       ", "NODE>", "INCARNATION>", "LEASES>", ""], &rows.collect::<Vec<_>>())?;
+    }
+    Ok(())
+}
+
+/// What the nodes do for coherence, in words.
+fn coherence_text(report: &CoherenceReport) -> String {
+    let who = match (report.reader_invalidates.owner, report.reader_invalidates.borrower) {
+        (false, false) => "kept coherent by hardware; no node does anything",
+        (false, true) => "not kept coherent for borrowers; they write back and invalidate",
+        _ => "not kept coherent between nodes; all write back and invalidate",
+    };
+    format!("{who}; lines of {} bytes", report.line_bytes)
 }
 
 fn member_json(member: &MemberInfo) -> Value {
@@ -109,6 +165,7 @@ fn print(
         "address  {:#x}, slot {}, owned by node {}",
         info.base, info.slot, info.owner_node
     ))?;
+    out.line(format_args!("caches   {}", coherence_text(&info.coherence)))?;
     out.line(format_args!(
         "size     {} of at most {}: {} metadata, {} data",
         size(stats.size_bytes),

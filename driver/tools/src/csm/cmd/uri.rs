@@ -2,7 +2,7 @@
 
 use clap::Args;
 use csm::Result;
-use csm::uri::{OPTIONS, Sort};
+use csm::uri::{OPTIONS, Scheme, Sort};
 
 use crate::output::Output;
 
@@ -23,6 +23,7 @@ impl Uri {
 pub(crate) fn option_table() -> String {
     let mut text = String::from(
         "A region is named SCHEME:NAME[?OPTION=VALUE[&OPTION=VALUE]...], as in 'shm:trades?size=1G&slot=3'.\n\
+         Schemes: shm, shared memory of one host; incoherent, the same with a simulated link that keeps no caches coherent.\n\
          Names and values are percent-encoded. Sizes take K, M, G and T.\n",
     );
     let width =
@@ -35,7 +36,9 @@ pub(crate) fn option_table() -> String {
     ] {
         text += &format!("\n{title}\n");
         for (name, _, default, meaning) in OPTIONS.iter().filter(|(_, of, ..)| *of == sort) {
-            text += &format!("  {name:names$}  {default:defaults$}  {meaning}\n");
+            let only = Scheme::only_with(name)
+                .map_or_else(String::new, |scheme| format!("{}: alone: ", scheme.as_str()));
+            text += &format!("  {name:names$}  {default:defaults$}  {only}{meaning}\n");
         }
     }
     text
