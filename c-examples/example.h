@@ -22,7 +22,8 @@ static void example_fail(const char *file, int line, const char *what) {
     exit(1);
 }
 
-/* The region of an example that was started without arguments. */
+/* The region of an example that was started without arguments; CSM_TEST_SCHEME=incoherent: on a simulated link. */
+static const char *example_scheme;
 static char example_uri[64];
 static pid_t example_owner;
 
@@ -35,7 +36,8 @@ static void example_cleanup(void) {
 
 /* Creates a region named after the example and the process. `options` is the URI's query. */
 static inline csm_region_t *example_region(csm_ctx_t *ctx, const char *name, const char *options) {
-    snprintf(example_uri, sizeof example_uri, "shm:csm-%s-%ld", name, (long)getpid());
+    if (example_scheme == NULL) example_scheme = getenv("CSM_TEST_SCHEME");
+    snprintf(example_uri, sizeof example_uri, "%s:csm-%s-%ld", example_scheme ? example_scheme : "shm", name, (long)getpid());
     char uri[128];
     snprintf(uri, sizeof uri, "%s?%s", example_uri, options);
     csm_region_t *region;

@@ -97,12 +97,18 @@ inline void Join(pid_t pid) {
 
 inline void Run(std::vector<std::string> arguments) { Join(Start(std::move(arguments))); }
 
+// What kind of region the tests use: CSM_TEST_SCHEME=incoherent is a simulated link.
+inline std::string Scheme() {
+  const char* scheme = std::getenv("CSM_TEST_SCHEME");
+  return scheme ? scheme : "shm";
+}
+
 // A region's URI, unlike any other test's. Declared by the process that lasts longest and uses no
 // pool of the region itself (a pool keeps its region open to the end of the process).
 class ScratchRegion {
  public:
   explicit ScratchRegion(const std::string& options)
-      : name_("shm:csm-cpp-test-" + std::to_string(getpid()) + "-" + std::to_string(count_++)) {
+      : name_(Scheme() + ":csm-cpp-test-" + std::to_string(getpid()) + "-" + std::to_string(count_++)) {
     auto region = csm::Region::Create(name_ + "?" + options);
     if (region.status().IsOutOfMemory()) Skip(region.status().message());
     CHECK_OK(region.status());

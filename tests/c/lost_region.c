@@ -19,6 +19,7 @@ static void lose(uint32_t survive) {
     csm_table_t *table;
     csm_ctx_options_t options = {.struct_size = sizeof options, .survive_region_loss = survive};
     OK(csm_ctx_new(&options, &ctx, &error));
+    example_scheme = "shm"; /* a simulated link is lost in other ways */
     csm_region_t *region = example_region(ctx, survive ? "lost" : "kill", "size=16M");
     int64_t *numbers = (int64_t *)(uintptr_t)numbers_publish(region, "t", 1, 10, NULL);
     OK(csm_table_open(region, "t", NULL, &table, &error));

@@ -154,9 +154,9 @@ impl Tables {
         self.label_descriptor(descriptor.at, slot, commit);
         let bytes = self.space.range(descriptor.at.off, descriptor.at.len);
         self.space.coherence().release(Step::TableHome, &[bytes]);
+        self.space.check_alive()?;
         self.space.coherence().audit(&format!("descriptor of \"{}\"", name.escape_debug()), [bytes])?;
         home()?;
-        self.space.check_alive()?;
         heap.retain(&descriptor.extents)?;
         if let Some(old) = &old {
             self.retire(old.at);

@@ -56,7 +56,7 @@ impl Tables {
         }
         // The retired words are home, behind a fence; whoever takes a lease after this scan sees them at its second look.
         let leases = lease::scan(&self.space, &self.member);
-        let mut before = head;
+        let (mut before, mut reclaimed) = (head, false);
         for off in self.retired()? {
             let next = self.next_retired(off);
             if !check(Step::NobodyReads, !leases.contains_key(&off)) {
@@ -71,9 +71,13 @@ impl Tables {
             before.store(next.load());
             self.space.control(Control::RetiredCount).add(1u64.wrapping_neg());
             heap.release(&envelope.extents().collect::<Vec<_>>())?;
+            reclaimed = true;
         }
         if heap.wants_recount() {
             self.recover()?;
+        }
+        if reclaimed {
+            self.space.coherence().release(Step::NewsHome, &[self.space.control_line(Control::Changes)]);
         }
         Ok(())
     }
