@@ -122,6 +122,9 @@ typedef struct csm_leases_t csm_leases_t;
 // The processes that had a region open when they were read.
 typedef struct csm_members_t csm_members_t;
 
+// The nodes that had ever had a region open when they were read.
+typedef struct csm_nodes_t csm_nodes_t;
+
 // A region that this process has open.
 typedef struct csm_region_t csm_region_t;
 
@@ -339,6 +342,27 @@ typedef struct {
     // Its last sign of life, in nanoseconds since the epoch by its own clock; 0 where the kernel knows better.
     uint64_t beat_unix_ns;
 } csm_member_info_t;
+
+// A node that has, or had, a region open.
+typedef struct {
+    // Set by the caller: `sizeof(csm_node_info_t)`.
+    uint64_t struct_size;
+    // Its number.
+    uint64_t node;
+    // Its incarnation: changes when the node starts anew.
+    uint64_t incarnation;
+    // 0: nothing is wrong. 1: it has leases and gave no sign of life for some seconds, so that what they
+    // protect is in quarantine. 2: an operator declared it off, and its leases count no more.
+    uint64_t state;
+    // Its processes that have the region open, as far as is known.
+    uint64_t members;
+    // Its leases that count.
+    uint64_t leases;
+    // Retired generations that its leases keep.
+    uint64_t retired_kept;
+    // Nanoseconds since its last sign of life; 0 where the kernel sees its processes.
+    uint64_t silent_ns;
+} csm_node_info_t;
 
 // One process's right to read one generation of a table.
 typedef struct {
@@ -709,6 +733,17 @@ csm_status_t csm_table_open(const csm_region_t *region,
 // Thread-safe. Errors: `CSM_E_CLOSED`.
 csm_status_t csm_table_close(csm_table_t *table, csm_error_t *error);
 
+// Opens the same table, under the same lease, with `count` of its columns alone: those whose numbers stand in
+// `columns`, in that order. Where this node must invalidate what it reads, other columns cost nothing.
+//
+// Close it with `csm_table_close`, independently of `table`. Thread-safe.
+// Errors: `CSM_E_INVALID_ARGUMENT` (no such column), `CSM_E_CLOSED`.
+csm_status_t csm_table_select(const csm_table_t *table,
+                              const uint64_t *columns,
+                              uint64_t count,
+                              csm_table_t **selected,
+                              csm_error_t *error);
+
 // What the table is. `info->struct_size` must be set.
 //
 // Thread-safe. Errors: `CSM_E_CLOSED`.
@@ -823,6 +858,29 @@ csm_status_t csm_members_entry(const csm_members_t *members,
 //
 // Returns `CSM_OK`, `CSM_E_INVALID_ARGUMENT` (it is NULL), `CSM_E_CLOSED` or `CSM_E_FORKED`. Thread-safe.
 csm_status_t csm_members_free(csm_members_t *members);
+
+// Reads which nodes have, or had, the region open: who reads, who is silent, who was fenced.
+//
+// Free it with `csm_nodes_free`. Thread-safe. Errors: `CSM_E_CLOSED`, `CSM_E_CORRUPT`.
+csm_status_t csm_nodes_read(const csm_region_t *region, csm_nodes_t **nodes, csm_error_t *error);
+
+// How many nodes there are. 0 if the list was freed, which `csm_nodes_entry` tells.
+//
+// Thread-safe.
+uint64_t csm_nodes_len(const csm_nodes_t *nodes);
+
+// Writes node `index`, from 0 on, to `info`, whose `struct_size` must be set.
+//
+// Thread-safe. Errors: `CSM_E_INVALID_ARGUMENT` (no such entry), `CSM_E_CLOSED`.
+csm_status_t csm_nodes_entry(const csm_nodes_t *nodes,
+                             uint64_t index,
+                             csm_node_info_t *info,
+                             csm_error_t *error);
+
+// Ends the handle.
+//
+// Returns `CSM_OK`, `CSM_E_INVALID_ARGUMENT` (it is NULL), `CSM_E_CLOSED` or `CSM_E_FORKED`. Thread-safe.
+csm_status_t csm_nodes_free(csm_nodes_t *nodes);
 
 // Reads who holds which table.
 //

@@ -23,6 +23,7 @@ const FILES: &[&str] = &[
     "table",
     "catalog",
     "members",
+    "nodes",
     "leases",
 ];
 

@@ -133,6 +133,23 @@ impl Arg<*const c_char> {
     }
 }
 
+impl Arg<*const u64> {
+    /// A list of `count` numbers; NULL for none.
+    pub(crate) fn list(&self, count: u64) -> Result<&[u64]> {
+        if count == 0 {
+            return Ok(&[]);
+        }
+        let len = usize::try_from(count).ok().filter(|len| *len <= isize::MAX as usize / 8);
+        match len {
+            Some(len) if !self.value.is_null() && self.value.is_aligned() => {
+                // SAFETY: the caller says that so many numbers are there.
+                Ok(unsafe { std::slice::from_raw_parts(self.value, len) })
+            }
+            _ => Err(self.invalid(format_args!("{:p} is no list of {count} numbers", self.value))),
+        }
+    }
+}
+
 impl<T> Arg<*mut T> {
     /// The place a result goes to. Asked for first, so that nothing is done in vain.
     pub(crate) fn place(&self) -> Result<Place<T>> {

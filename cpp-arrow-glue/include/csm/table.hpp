@@ -10,6 +10,9 @@
 #include <arrow/extension_type.h>
 #include <arrow/type.h>
 
+#include <memory>
+#include <vector>
+
 namespace csm {
 
 // This process's hold on one published generation. While it, or anything read from it, lives, the
@@ -46,6 +49,15 @@ class Lease {
     ArrowSchema schema{};
     ARROW_RETURN_NOT_OK(call(csm_table_schema(handle_, &schema, call.error())));
     return arrow::ImportSchema(&schema);
+  }
+
+  // The same table, under the same lease, with these of its columns alone and in this order. Where caches are
+  // not kept coherent, a column that is not selected costs nothing.
+  arrow::Result<std::shared_ptr<Lease>> Select(const std::vector<uint64_t>& columns) const {
+    internal::Call call;
+    csm_table_t* selected = nullptr;
+    ARROW_RETURN_NOT_OK(call(csm_table_select(handle_, columns.data(), columns.size(), &selected, call.error())));
+    return std::shared_ptr<Lease>(new Lease(selected));
   }
 
   arrow::Result<std::shared_ptr<arrow::RecordBatch>> Batch(uint64_t index) const {

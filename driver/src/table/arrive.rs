@@ -15,11 +15,11 @@ use crate::error::Result;
 
 /// What an export asks before it shows bytes.
 pub trait Arrive: Send + Sync + 'static {
-    /// Makes the bytes of nodes of batch `batch` new.
+    /// Makes the bytes of batch `batch` new: of these columns, or of all.
     ///
     /// # Errors
-    /// Where a simulated link finds them old or not home.
-    fn arrive(&self, _descriptor: &Descriptor, _batch: usize) -> Result<()> {
+    /// When the link failed, and where a simulated one finds bytes old or not home.
+    fn arrive(&self, _descriptor: &Descriptor, _batch: usize, _columns: Option<&[usize]>) -> Result<()> {
         Ok(())
     }
 }
@@ -31,47 +31,55 @@ impl Arrive for () {}
 pub(super) struct Arrivals {
     /// The regions of the descriptor, in its order.
     regions: Vec<Arc<Tables>>,
-    /// Batches, each of its columns; empty where nothing needs to arrive.
+    /// Batches, each with its columns and, last, the batch's own buffers; empty where nothing needs to arrive.
     arrived: Vec<AtomicBool>,
-    columns: usize,
 }
 
 impl Arrivals {
     pub(super) fn new(descriptor: &Descriptor, regions: Vec<Arc<Tables>>) -> Self {
-        let columns = descriptor.schema().n_columns();
-        let places = descriptor.n_batches() * (columns + 1);
-        let arrived = (0..places).map(|_| AtomicBool::new(false)).collect();
-        Self { regions, arrived, columns }
+        let needed = regions.iter().any(|tables| tables.space.coherence().must_invalidate());
+        let places = if needed { descriptor.n_batches() * (descriptor.schema().n_columns() + 1) } else { 0 };
+        Self { regions, arrived: (0..places).map(|_| AtomicBool::new(false)).collect() }
     }
 
-    /// Makes column `column` of batch `batch` new.
-    pub(super) fn arrive(&self, descriptor: &Descriptor, batch: usize) -> Result<()> {
-        if self
-            .regions
-            .iter()
-            .all(|tables| tables.space.sees_owner() && !tables.space.coherence().must_invalidate())
-        {
+    /// Makes columns of a batch new, those that are not yet.
+    pub(super) fn arrive(
+        &self,
+        descriptor: &Descriptor,
+        batch: usize,
+        columns: Option<&[usize]>,
+    ) -> Result<()> {
+        let (schema, n_columns) = (descriptor.schema(), descriptor.schema().n_columns());
+        let Some(shape) = descriptor.batch(batch).filter(|_| !self.arrived.is_empty()) else { return Ok(()) };
+        let places = &self.arrived[batch * (n_columns + 1)..][..n_columns + 1];
+        let is_old = |&column: &usize| !places[column].load(Ordering::Acquire);
+        let mut wanted: Vec<usize> = match columns {
+            Some(columns) => columns.iter().copied().filter(is_old).collect(),
+            None => (0..n_columns).filter(is_old).collect(),
+        };
+        wanted.extend([n_columns].iter().filter(|column| is_old(column)));
+        if wanted.is_empty() {
             return Ok(());
         }
-        let done = &self.arrived[batch * (self.columns + 1)];
-        if done.load(Ordering::Acquire) {
-            return Ok(());
-        }
-        let Some(shape) = descriptor.batch(batch) else { return Ok(()) };
         let mut ranges: Vec<Vec<Bytes>> = vec![Vec::new(); self.regions.len()];
-        for k in 0..shape.n_buffers() {
-            if let BufferRef::At { region, offset, len_bytes } = shape.buffer(k) {
-                let region = region as usize;
-                ranges[region].push(self.regions[region].space.range(offset, len_bytes));
+        let nodes = wanted.iter().flat_map(|column| schema.column_nodes(*column).unwrap_or(0..1));
+        for node in nodes.map(|node| shape.node(node)) {
+            for k in node.first_buffer..node.first_buffer + node.n_buffers {
+                if let BufferRef::At { region, offset, len_bytes } = shape.buffer(k as usize) {
+                    let region = region as usize;
+                    ranges[region].push(self.regions[region].space.range(offset, len_bytes));
+                }
             }
         }
         for (tables, ranges) in self.regions.iter().zip(ranges) {
             let space = &tables.space;
             space.coherence().acquire(Step::DataIn, space.owner(), &ranges);
-            space.coherence().audit(&format!("table \"{}\"", descriptor.name().escape_debug()), ranges)?;
             space.check_alive()?;
+            space.coherence().audit(&format!("table \"{}\"", descriptor.name().escape_debug()), ranges)?;
         }
-        done.store(true, Ordering::Release);
+        for column in wanted {
+            places[column].store(true, Ordering::Release);
+        }
         Ok(())
     }
 }

@@ -15,6 +15,7 @@ use super::block::{self, Owner, Words};
 use super::cdata::{ArrowArray, ArrowSchema};
 use super::descriptor::{Batch, Descriptor};
 use super::format::Layout;
+use super::schema::Schema;
 use super::shape::{BatchShape, BufferRef, Node, RawBuffer};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -27,9 +28,17 @@ static NOTHING: Nothing = Nothing([0; 128]);
 /// An opened table: a descriptor, where its regions are, and what keeps them there.
 pub struct Export {
     descriptor: Arc<Descriptor>,
+    /// The columns shown, if not all: their schema, their numbers, and the descriptor's node for each of theirs.
+    selection: Option<Selection>,
     bases: Box<[*const u8]>,
     arrive: Arc<dyn Arrive>,
     owner: Owner,
+}
+
+struct Selection {
+    schema: Arc<Schema>,
+    columns: Vec<usize>,
+    nodes: Vec<usize>,
 }
 
 // SAFETY: the bases are plain addresses of memory that any thread may read while the owner lives.
@@ -69,7 +78,7 @@ impl Export {
                 format!("{} base addresses for {} regions", bases.len(), descriptor.n_regions()),
             ));
         }
-        Ok(Self { descriptor, bases, arrive: owner.clone(), owner: Owner::new(owner) })
+        Ok(Self { descriptor, selection: None, bases, arrive: owner.clone(), owner: Owner::new(owner) })
     }
 
     /// The descriptor.
@@ -78,10 +87,64 @@ impl Export {
         &self.descriptor
     }
 
-    /// The schema as a C struct, which keeps the descriptor but not the owner.
+    /// The same table with these of its columns alone, in this order.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] for a column that is not there.
+    pub fn select(&self, columns: &[usize]) -> Result<Self> {
+        let shown = self.shown();
+        let schema = Arc::new(shown.project(columns)?);
+        let mut nodes = vec![0];
+        let mut numbers = Vec::with_capacity(columns.len());
+        for &column in columns {
+            // Of the table, where this is a selection itself.
+            nodes.extend(shown.column_nodes(column).unwrap_or(0..0).map(|node| self.node_number(node)));
+            numbers.push(self.selection.as_ref().map_or(column, |selection| selection.columns[column]));
+        }
+        Ok(Self {
+            descriptor: self.descriptor.clone(),
+            selection: Some(Selection { schema, columns: numbers, nodes }),
+            bases: self.bases.clone(),
+            arrive: self.arrive.clone(),
+            owner: self.owner.clone(),
+        })
+    }
+
+    /// The schema of what is shown.
+    #[must_use]
+    pub fn shown(&self) -> &Arc<Schema> {
+        self.selection.as_ref().map_or(self.descriptor.schema(), |selection| &selection.schema)
+    }
+
+    /// The descriptor's node for a node of what is shown.
+    fn node_number(&self, node: usize) -> usize {
+        self.selection.as_ref().map_or(node, |selection| selection.nodes[node])
+    }
+
+    fn arrived(&self, i: usize) -> Result<()> {
+        self.arrive.arrive(&self.descriptor, i, self.selection.as_ref().map(|selection| &*selection.columns))
+    }
+
+    /// The lengths of the buffers shown, of all batches; each as often as it is used.
+    pub fn buffer_lens(&self) -> impl Iterator<Item = u64> + '_ {
+        let batches = (0..self.descriptor.n_batches()).filter_map(|i| self.descriptor.batch(i));
+        batches.flat_map(move |batch| {
+            let nodes = (0..self.shown().n_nodes()).map(move |i| batch.node(self.node_number(i)));
+            nodes.flat_map(move |node| {
+                (node.first_buffer..node.first_buffer + node.n_buffers).filter_map(move |k| {
+                    match batch.buffer(k as usize) {
+                        BufferRef::At { len_bytes, .. } => Some(len_bytes),
+                        BufferRef::Absent | BufferRef::Empty => None,
+                    }
+                })
+            })
+        })
+    }
+
+    /// The schema of what is shown as a C struct, which keeps the descriptor but not the owner.
     #[must_use]
     pub fn schema(&self) -> ArrowSchema {
-        self.descriptor.schema().to_c()
+        self.shown().to_c()
     }
 
     /// Batch `i` as a C struct, its bytes arrived.
@@ -90,17 +153,18 @@ impl Export {
     /// [`ErrorKind::InvalidArgument`] past the last one; when the bytes cannot arrive, see [`Arrive`].
     pub fn batch(&self, i: usize) -> Result<ArrowArray> {
         let batch = self.descriptor.batch(i).ok_or_else(|| self.no_batch(i))?;
-        self.arrive.arrive(&self.descriptor, i)?;
-        let schema = self.descriptor.schema();
+        self.arrived(i)?;
+        let schema = self.shown();
         // Besides the buffers, a view array has a buffer of sizes and, in it, a word for each data buffer.
         let is_view = |i: &usize| matches!(schema.nodes()[*i].layout, Layout::View { .. });
         let extra: usize = (0..schema.n_nodes())
             .filter(is_view)
+            .map(|i| self.node_number(i))
             .map(|i| 1 + (batch.node(i).n_buffers - Layout::View { utf8: false }.n_buffers()) as usize)
             .sum();
         let n_words = batch.n_buffers() + extra;
         Ok(block::build(schema, n_words, self.owner.clone(), |i, words| {
-            self.array(&batch, &batch.node(i), schema.nodes()[i].layout, words)
+            self.array(&batch, &batch.node(self.node_number(i)), schema.nodes()[i].layout, words)
         }))
     }
 
@@ -116,14 +180,17 @@ impl Export {
     /// As [`Export::batch`].
     pub fn shape(&self, i: usize) -> Result<BatchShape> {
         let batch = self.descriptor.batch(i).ok_or_else(|| self.no_batch(i))?;
-        self.arrive.arrive(&self.descriptor, i)?;
-        let nodes: Vec<Node> = (0..batch.n_nodes()).map(|i| batch.node(i)).collect();
+        self.arrived(i)?;
+        let mut nodes: Vec<Node> =
+            (0..self.shown().n_nodes()).map(|i| batch.node(self.node_number(i))).collect();
         let mut buffers = Vec::with_capacity(batch.n_buffers());
-        for (node, info) in nodes.iter().zip(self.descriptor.schema().nodes()) {
+        for (node, info) in nodes.iter_mut().zip(self.shown().nodes()) {
+            let first = buffers.len();
             for k in 0..node.n_buffers {
                 let (ptr, len_bytes) = self.resolve(batch.buffer((node.first_buffer + k) as usize));
                 buffers.push(RawBuffer { ptr, len_bytes, align_bytes: info.layout.buffer(k).align_bytes() });
             }
+            node.first_buffer = u32::try_from(first).unwrap_or(u32::MAX);
         }
         Ok(BatchShape { nodes, buffers })
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::arrive::{Arrivals, Arrive};
-use super::catalog::{Commit, Probe, hash};
+use super::catalog::{DescriptorAt, Probe, hash};
 use super::cdata::{ArrowArray, ArrowArrayStream, ArrowSchema};
 use super::descriptor::{Descriptor, HEADER_LEN};
 use super::export::Export;
@@ -72,8 +72,8 @@ impl Drop for Held {
 }
 
 impl Arrive for Held {
-    fn arrive(&self, descriptor: &Descriptor, batch: usize) -> Result<()> {
-        self.arrivals.as_ref().map_or(Ok(()), |arrivals| arrivals.arrive(descriptor, batch))
+    fn arrive(&self, descriptor: &Descriptor, batch: usize, columns: Option<&[usize]>) -> Result<()> {
+        self.arrivals.as_ref().map_or(Ok(()), |arrivals| arrivals.arrive(descriptor, batch, columns))
     }
 }
 
@@ -113,8 +113,9 @@ impl Tables {
                     return Err(self.fenced());
                 }
                 let bytes = self.copy_out(entry.at.off, entry.at.len)?;
-                let table =
-                    self.table(bytes, held, name).map_err(|e| e.context(format_args!("table \"{name}\"")))?;
+                let table = self
+                    .table(entry.at, bytes, held, name)
+                    .map_err(|e| e.context(format_args!("table \"{name}\"")))?;
                 Ok(table.map_or(Probe::On, Probe::Found))
             })?;
             if let Some(table) = found {
@@ -133,8 +134,14 @@ impl Tables {
         }
     }
 
-    /// Makes a table of a private copy of its descriptor; None when it is another name's.
-    fn table(self: &Arc<Self>, bytes: Vec<u8>, mut held: Held, name: &str) -> Result<Option<Table>> {
+    /// Makes a table of a private copy of its descriptor at `at`; None when it is another name's.
+    fn table(
+        self: &Arc<Self>,
+        at: DescriptorAt,
+        bytes: Vec<u8>,
+        mut held: Held,
+        name: &str,
+    ) -> Result<Option<Table>> {
         let mut others: Vec<Arc<Self>> = Vec::new();
         let descriptor = {
             let envelope = super::descriptor::Envelope::parse(bytes.into())?;
@@ -167,7 +174,6 @@ impl Tables {
         };
         let regions = || std::iter::once(self).chain(&others);
         let bases: Vec<*const u8> = regions().map(|tables| tables.space.ptr(0).cast_const()).collect();
-        let at = self.catalog().descriptor(held.slot, Commit(held.generation));
         let body = self.space.range(at.off + HEADER_LEN as u64, at.len - HEADER_LEN as u64);
         self.space.coherence().audit(&format!("descriptor of \"{}\"", name.escape_debug()), [body])?;
         self.space.check_alive()?;
@@ -274,13 +280,22 @@ impl Table {
     /// Number of columns.
     #[must_use]
     pub fn columns(&self) -> usize {
-        self.export.descriptor().schema().n_columns()
+        self.export.shown().n_columns()
     }
 
     /// Bytes that its arrays refer to, each buffer counted as often as it is used.
     #[must_use]
     pub fn data_bytes(&self) -> u64 {
-        buffers(self.export.descriptor()).map(|(_, _, len)| len).sum()
+        self.export.buffer_lens().sum()
+    }
+
+    /// The same table, under the same lease, with these of its columns alone and in this order. Where this node must
+    /// invalidate what it reads, a column that is not selected costs nothing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] for a column that is not there.
+    pub fn select(&self, columns: &[usize]) -> Result<Self> {
+        Ok(Self { export: Arc::new(self.export.select(columns)?), held: self.held.clone() })
     }
 
     /// The generation that was opened.

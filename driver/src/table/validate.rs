@@ -28,7 +28,7 @@ impl Export {
         for i in 0..self.descriptor().n_batches() {
             let shape = self.shape(i)?;
             // SAFETY: the descriptor passed its check, and its buffers can be read while `self` lives.
-            unsafe { validate(self.descriptor().schema(), &shape, ErrorKind::BadArrow) }
+            unsafe { validate(self.shown(), &shape, ErrorKind::BadArrow) }
                 .map_err(|e| e.context(format!("table \"{}\", batch {i}", self.descriptor().name())))?;
         }
         Ok(())

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use arrow_array::ffi_stream::RecordBatchStreamReader;
-use arrow_array::{RecordBatchReader, StructArray, make_array};
+use arrow_array::{Array, RecordBatchReader, StructArray, make_array};
 use arrow_data::ArrayData;
 use arrow_schema::{DataType, Schema, SchemaRef};
+use csm::table::export::Export;
 use proptest::prelude::*;
 
 use crate::arrays::{Dice, any_schema, array, batch};
@@ -42,6 +43,7 @@ fn check_round_trip(schema: &SchemaRef, batches: &[ArrayData]) {
         }
     }
     assert!(export.batch(batches.len()).is_err());
+    check_selections(&export, batches);
 
     for _ in 0..2 {
         let stream = crate::bridge::to_ffi_stream(export.stream());
@@ -55,6 +57,27 @@ fn check_round_trip(schema: &SchemaRef, batches: &[ArrayData]) {
     }
     drop(export);
     assert_eq!(Arc::strong_count(&owner), 1, "a reference on the owner is left");
+}
+
+/// Some columns alone, in another order, and of those some again.
+fn check_selections(export: &Export, batches: &[ArrayData]) {
+    let n = export.descriptor().schema().n_columns();
+    let reversed: Vec<usize> = (0..n).rev().collect();
+    let turned = export.select(&reversed).unwrap();
+    turned.validate().unwrap();
+    for (i, batch) in batches.iter().enumerate() {
+        let whole = StructArray::from(batch.clone());
+        let all = StructArray::from(import(turned.schema(), turned.batch(i).unwrap()));
+        assert_eq!(all.num_columns(), n);
+        for k in 0..n {
+            assert_eq!(all.column(n - 1 - k), whole.column(k));
+            let one = turned.select(&[n - 1 - k]).unwrap();
+            let one = StructArray::from(import(one.schema(), one.batch(i).unwrap()));
+            assert_eq!((one.num_columns(), one.len(), one.column(0)), (1, whole.len(), whole.column(k)));
+        }
+    }
+    assert!(export.select(&[n]).is_err());
+    assert_eq!(export.select(&[]).unwrap().shown().n_columns(), 0);
 }
 
 proptest! {

@@ -132,6 +132,46 @@ impl Schema {
         Self::parse(blob.into(), 0..len)
     }
 
+    /// The nodes that column `column` is made of; `None` if there are fewer columns.
+    #[must_use]
+    pub fn column_nodes(&self, column: usize) -> Option<Range<usize>> {
+        self.column(column).map(|node| node..self.nodes[node].end as usize)
+    }
+
+    /// The schema of these columns alone, in this order.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] for a column that is not there.
+    pub fn project(&self, columns: &[usize]) -> Result<Self> {
+        let flat = |i: usize, n_children: u32| {
+            let node = &self.nodes[i];
+            FlatNode {
+                format: self.format(i).as_bytes(),
+                name: self.name(i).as_bytes(),
+                metadata: self.metadata(i),
+                flags: node.flags,
+                n_children,
+                has_dictionary: node.has_dictionary,
+            }
+        };
+        let mut blob = vec![0; BLOB_HEADER_LEN];
+        flat(0, narrow(columns.len(), "number of columns")?).append_to(&mut blob)?;
+        let mut n_nodes = 1u32;
+        for &column in columns {
+            let nodes = self.column_nodes(column).ok_or_else(|| {
+                let text = format!("the table has {} columns, and no number {column}", self.n_columns());
+                Error::new(ErrorKind::InvalidArgument, text)
+            })?;
+            for i in nodes {
+                flat(i, self.nodes[i].n_children).append_to(&mut blob)?;
+                n_nodes += 1;
+            }
+        }
+        blob[..4].copy_from_slice(&n_nodes.to_le_bytes());
+        let len = blob.len();
+        Self::parse(blob.into(), 0..len)
+    }
+
     /// The blob.
     #[must_use]
     pub fn blob(&self) -> &[u8] {
