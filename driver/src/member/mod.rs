@@ -194,7 +194,7 @@ impl Member {
     pub(crate) fn is_fenced(&self) -> bool {
         // Another incarnation began beside it: its leases were cleared then.
         node::noted(&self.space, self.node, node::NodeWord::Incarnation) != self.incarnation
-            || node::void_mark(&self.space, self.node) == self.incarnation
+            || node::is_void(&self.space, self.node, self.incarnation)
     }
 
     /// Gives a sign of life, for hosts whose kernels do not see this process.

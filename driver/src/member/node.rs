@@ -1,10 +1,11 @@
 //! A node's life: its incarnation, in the first line of its zone, and the void mark that an operator may set.
 //!
-//! An incarnation is the number of the node's boot and a counter. It changes when the node has started anew, and
-//! when the node was fenced: from then on its leases counted no more, so its processes must end before a new one
+//! An incarnation is a counter that only grows, and a tag of the node's boot. It changes when the node has started anew,
+//! and when the node was fenced: from then on its leases counted no more, so its processes must end before a new one
 //! may begin, with empty leases. The order matters: leases are cleared home before the new incarnation is (law 5: a
-//! new incarnation by itself ends nothing). A void mark names one incarnation and lies with the owner, who alone
-//! writes it; a node that comes back late compares it with its own.
+//! new incarnation by itself ends nothing). A void mark is the lowest counter whose leases still count. It lies with
+//! the owner, who alone writes it, and is never lowered, so that a node that comes back late, however often it was
+//! fenced since, finds its own below it. Nothing but its own word at joining may be compared with the mark.
 
 use std::time::{Duration, Instant};
 
@@ -24,7 +25,7 @@ pub(crate) enum NodeWord {
     BlocksUsed = 1,
 }
 
-const COUNTER_BITS: u32 = 16;
+const TAG_BITS: u32 = 32;
 const NAP: Duration = Duration::from_millis(1);
 
 /// Makes what `node` says of itself new.
@@ -37,8 +38,18 @@ pub(crate) fn noted(space: &Space, node: u64, which: NodeWord) -> u64 {
     space.remote(space.layout().node_off(node) + which as u64 * 8, 1)[0].load()
 }
 
-/// The incarnation of `node` that an operator declared off, as far as this node knows; 0 for none.
-pub(crate) fn void_mark(space: &Space, node: u64) -> u64 {
+/// The counter of an incarnation.
+fn counter(incarnation: u64) -> u64 {
+    incarnation >> TAG_BITS
+}
+
+/// Whether an operator declared this incarnation of `node` off, as far as the mark is new here.
+pub(crate) fn is_void(space: &Space, node: u64, incarnation: u64) -> bool {
+    counter(incarnation) < void_mark(space, node)
+}
+
+/// The lowest counter of an incarnation of `node` whose leases count, as far as this node knows.
+fn void_mark(space: &Space, node: u64) -> u64 {
     space.remote(VOID_OFF + node * 8, 1)[0].load()
 }
 
@@ -49,8 +60,7 @@ pub(crate) fn void_line(space: &Space, node: u64) -> Bytes {
 
 /// Whether the leases of `node` count. The caller made its line new behind the fence of the retirement.
 pub(crate) fn counts(space: &Space, node: u64) -> bool {
-    let mark = void_mark(space, node);
-    mark == 0 || mark != noted(space, node, NodeWord::Incarnation)
+    !is_void(space, node, noted(space, node, NodeWord::Incarnation))
 }
 
 /// Declares the incarnation that `node` has now off: from here on its leases count no more. The caller is of the
@@ -71,7 +81,8 @@ pub(crate) fn set_void_mark(space: &Space, node: u64) -> Result<()> {
         let text = format!("node {node} has never had the region open: there is nothing to fence");
         return Err(Error::new(ErrorKind::InvalidArgument, text));
     }
-    space.word(VOID_OFF + node * 8).store(incarnation);
+    let mark = void_mark(space, node).max(counter(incarnation) + 1);
+    space.word(VOID_OFF + node * 8).store(mark);
     space.coherence().release_before_loads(Step::VoidHome, &[void_line(space, node)]);
     Ok(())
 }
@@ -111,9 +122,10 @@ impl Drop for Door<'_> {
 pub(super) fn begin(space: &Space, control: &ControlFile, boot: u64) -> Result<u64> {
     let node = space.node();
     let incarnation = noted(space, node, NodeWord::Incarnation);
-    let same_boot = incarnation >> COUNTER_BITS == (boot << COUNTER_BITS) >> COUNTER_BITS;
+    let tag = boot & ((1 << TAG_BITS) - 1);
+    let same_boot = incarnation != 0 && incarnation & ((1 << TAG_BITS) - 1) == tag;
     space.coherence().acquire(Step::VoidIn, space.owner(), &[void_line(space, node)]);
-    let fenced = incarnation != 0 && void_mark(space, node) == incarnation;
+    let fenced = incarnation != 0 && is_void(space, node, incarnation);
     if same_boot && !fenced {
         space.coherence().start_release(Step::IncarnationHome, &[node_line(space)]);
         return Ok(incarnation);
@@ -135,7 +147,7 @@ pub(super) fn begin(space: &Space, control: &ControlFile, boot: u64) -> Result<u
     let (start, bytes) = (space.layout().lease_block_off(node, 0), blocks * LEASE_BLOCK_BYTES);
     space.words(start, bytes / 8).iter().for_each(|word| word.store(0));
     space.coherence().release(Step::RejoinHome, &[space.range(start, bytes)]);
-    let next = if same_boot { incarnation + 1 } else { boot << COUNTER_BITS | 1 };
+    let next = (counter(incarnation) + 1) << TAG_BITS | tag;
     space.word(space.layout().node_off(node) + NodeWord::Incarnation as u64 * 8).store(next);
     space.coherence().start_release(Step::IncarnationHome, &[node_line(space)]);
     Ok(next)

@@ -14,6 +14,7 @@ pub mod harness;
 pub mod hostile;
 pub mod process;
 pub mod random;
+pub mod seeds;
 pub mod table;
 
 pub use fixture::{Fixture, Scratch};

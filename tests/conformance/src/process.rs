@@ -178,6 +178,12 @@ impl Peer {
         self.child.wait().expect("wait");
     }
 
+    /// Kills the peer as a crash would, and returns what it had said that nobody heard.
+    pub fn last_words(mut self) -> Vec<String> {
+        self.child.kill().expect("kill");
+        std::iter::from_fn(|| self.try_hear()).collect()
+    }
+
     /// Ends the conversation and waits for the peer to end.
     pub fn wait(mut self) -> ExitStatus {
         drop(self.stdin.take());

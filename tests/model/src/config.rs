@@ -67,6 +67,44 @@ pub enum Mutation {
     VoidForever,
     /// The owner takes a new boot incarnation to void every lease of that node.
     VoidByIncarnation,
+    /// The mark is written home neither by who stores it nor by who scans.
+    NoWriteBackMark,
+    /// Who scans does not write home the mark that another process may have stored.
+    NoHelpMark,
+    /// Who stores the mark leaves it to the next scan to write it home.
+    NoWriteBackFence,
+    /// The mark is stored without holding the catalog lock.
+    NoLockFence,
+    /// The owner scans with whatever copy of the incarnation its cache has.
+    NoInvalidateIncarnation,
+    /// The check is not held back until what was read has been read.
+    NoFenceCheck,
+    /// The check reads whatever copy of the mark the cache has.
+    NoInvalidateCheck,
+    /// What was read is used without a check.
+    NoCheck,
+    /// Check and open ask only whether the mark names this very incarnation.
+    MarkNamesOne,
+    /// Open does not read the mark.
+    NoMarkAtOpen,
+    /// Open reads whatever copy of the mark the cache has.
+    NoInvalidateMarkAtOpen,
+    /// Open reads the mark before it leases.
+    MarkBeforeLease,
+    /// A node's new incarnation is announced before its leases are cleared.
+    AnnounceBeforeClear,
+    /// Leases are cleared and the new incarnation is announced under one fence.
+    ClearAndAnnounce,
+    /// A node's first process clears no lease but its own.
+    ClearOwnOnly,
+    /// A process gives its fenced node a new incarnation though others of the node live.
+    JoinBesideLiving,
+    /// Both: beside living processes, which ask only for their very incarnation.
+    JoinBesideAndNamesOne,
+    /// Both: beside living processes, and without the lock that lets processes join one by one.
+    JoinBesideUnlocked,
+    /// Processes of a node join at the same time.
+    NoJoinLock,
 }
 
 /// What may happen besides the steps of the protocol. Pauses need no knob: any process may
@@ -83,8 +121,11 @@ pub struct Faults {
     pub silence: bool,
     /// The borrower node may lose its power and come back, once.
     pub reboot: bool,
-    /// The borrower node may be cut off for good, with proof.
+    /// The borrower node may be switched off, and the owner told: an operator who is right. It comes back,
+    /// by a reboot, only after the owner has fenced it.
     pub detach: bool,
+    /// How often an operator may say that the borrower node is off though nothing is known of it.
+    pub words: u8,
 }
 
 /// One model to check.
@@ -98,6 +139,8 @@ pub struct Config {
     pub locals: u8,
     /// Readers on the borrower node.
     pub borrowers: u8,
+    /// How many of those, the last ones, have yet to join.
+    pub latecomers: u8,
     /// Places (extents) a table can lie in: with one, every publish but the first is a reuse; with
     /// two, tables are replaced.
     pub places: u8,
@@ -126,6 +169,7 @@ impl Config {
             owners: 1,
             locals: 0,
             borrowers: 1,
+            latecomers: 0,
             places: 1,
             generations: 2,
             opens: 1,
@@ -147,6 +191,12 @@ impl Config {
     #[must_use]
     pub fn lacks(&self, mutation: Mutation) -> bool {
         self.mutation == mutation
+    }
+
+    /// Whether the owner may have to fence the borrower node.
+    #[must_use]
+    pub fn fences(&self) -> bool {
+        self.faults.detach || self.faults.words > 0
     }
 
     /// Number of processes.

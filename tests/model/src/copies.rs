@@ -3,10 +3,9 @@
 //! adversary from fetching in vain.
 
 use crate::config::Config;
-use crate::memory::{COMMIT, INCARNATION, LineSet, lease};
-use crate::program::{Activity, At, Op, Programs};
+use crate::memory::{COMMIT, INCARNATION, LineSet, MARK, lease};
+use crate::program::{Activity, At, Op, Programs, resolve};
 use crate::state::Proc;
-use crate::step::resolve;
 
 /// The lines of which a copy held now could still serve a load of process `p`: those that it may
 /// read before it has dropped them.
@@ -40,7 +39,8 @@ pub(crate) fn wanted(config: &Config, programs: &Programs, proc: &Proc, p: usize
             Op::Look | Op::ReadRecord | Op::LookAgain => 1 << COMMIT,
             Op::CheckDescriptor => resolve(config, proc, p, At::Descriptor),
             Op::ReadData => resolve(config, proc, p, At::Data),
-            Op::ScanIncarnation => 1 << INCARNATION,
+            Op::ScanIncarnation | Op::ReadIncarnation => 1 << INCARNATION,
+            Op::ScanMark | Op::LookMark | Op::CheckMark | Op::JoinMark => 1 << MARK,
             Op::Scan(q) => 1 << lease(q),
             _ => continue,
         };

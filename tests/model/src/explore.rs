@@ -5,12 +5,21 @@ use std::collections::BTreeMap;
 use stateright::{Checker, HasDiscoveries, Model, Path};
 
 use crate::config::Config;
-use crate::protocol::{Action, Protocol, property};
+use crate::property;
+use crate::protocol::{Action, Protocol};
 use crate::state::State;
 
 /// The properties that must hold; the others are states that must be reached.
-const LAWS: [&str; 5] =
-    [property::WHOLE, property::NO_REUSE, property::IN_ORDER, property::UNLOCKED_IS_HOME, property::RETURNS];
+const LAWS: [&str; 8] = [
+    property::WHOLE,
+    property::NO_REUSE,
+    property::FENCED_OUT,
+    property::FENCED_KNOWS,
+    property::LEASE_STANDS,
+    property::IN_ORDER,
+    property::UNLOCKED_IS_HOME,
+    property::RETURNS,
+];
 
 /// What the whole state space holds.
 #[derive(Debug)]

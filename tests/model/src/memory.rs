@@ -16,8 +16,10 @@ pub type Line = usize;
 pub const COMMIT: Line = 0;
 /// The line of the borrower node's incarnation.
 pub const INCARNATION: Line = 1 + 2 * PLACES + PROCS;
+/// The line of the owner node's mark for the borrower node: the lowest incarnation whose leases count.
+pub const MARK: Line = INCARNATION + 1;
 /// Number of lines.
-pub const LINES: usize = INCARNATION + 1;
+pub const LINES: usize = MARK + 1;
 /// Bits of lines.
 pub type LineSet = u16;
 
@@ -45,6 +47,7 @@ pub fn name(line: Line) -> String {
     match line {
         COMMIT => "catalog slot".into(),
         INCARNATION => "incarnation".into(),
+        MARK => "mark".into(),
         _ if line >= lease(0) => format!("lease of {}", line - lease(0)),
         _ if line % 2 == 1 => format!("descriptor at {}", line / 2),
         _ => format!("data at {}", line / 2 - 1),

@@ -4,9 +4,10 @@ use stateright::{Model, Property};
 
 use crate::config::{Config, Mutation};
 use crate::copies;
-use crate::memory::{COMMIT, INCARNATION, LINES, Line, LineSet, PLACES, PROCS, data, lease, lines, name};
+use crate::memory::{LINES, Line, LineSet, PLACES, PROCS, lines, name};
 use crate::program::{Activity, Op, Programs};
-use crate::state::{Life, Place, State, commit};
+use crate::property;
+use crate::state::{Life, State};
 use crate::step::Step;
 
 /// What may happen next.
@@ -39,37 +40,10 @@ pub enum Action {
     Join(usize),
     /// The borrower node loses its power; from now on processes may join again.
     Reboot,
-    /// The borrower node is cut off for good, with proof.
-    Detach,
-}
-
-/// The names of the properties.
-pub mod property {
-    /// Safety: what a reader reads is of the generation it opened, all of it.
-    pub const WHOLE: &str = "a reader sees one generation, whole";
-    /// Safety: nothing is written where a reader has a table open.
-    pub const NO_REUSE: &str = "nothing is reused under a lease";
-    /// Safety: what one open has acted on, every later open sees too, on any node.
-    pub const IN_ORDER: &str = "no open goes back";
-    /// Safety: the commit word is home whenever the catalog lock is free, so that helping is needed
-    /// only after a take-over.
-    pub const UNLOCKED_IS_HOME: &str = "the commit word is home while nobody holds the lock";
-    /// Liveness: when all processes have come to rest, all space is back for which proof is there.
-    pub const RETURNS: &str = "space returns once proof is there";
-    /// Reached: a generation after the first is open.
-    pub const LATER_OPENED: &str = "a later generation is opened";
-    /// Reached: a generation is open that is no longer the newest.
-    pub const OLD_KEPT: &str = "an old generation is kept for its reader";
-    /// Reached: a place holds its second table.
-    pub const PLACE_REUSED: &str = "a place is used again";
-    /// Reached: an owner process dies holding the lock.
-    pub const DIED_LOCKED: &str = "a process dies holding the lock";
-    /// Reached: a reader's lease outlives it.
-    pub const DIED_LEASED: &str = "a process dies holding a lease";
-    /// Reached: space is quarantined.
-    pub const QUARANTINED: &str = "space is quarantined";
-    /// Reached: a table is open on a node that was rebooted.
-    pub const BACK_AFTER_BOOT: &str = "a rebooted node opens a table";
+    /// The borrower node is switched off.
+    SwitchOff,
+    /// An operator tells the owner that the borrower node is off.
+    Word,
 }
 
 /// The checked model.
@@ -87,6 +61,11 @@ impl Protocol {
         Self { config, programs }
     }
 
+    /// What is checked.
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
     fn step<'a>(&'a self, state: &'a mut State, p: usize) -> Step<'a> {
         Step { config: &self.config, programs: &self.programs[p], state, p }
     }
@@ -102,7 +81,7 @@ impl Protocol {
     }
 
     /// The steps of the processes: what happens if nothing goes wrong.
-    fn steps(&self, state: &State, actions: &mut Vec<Action>) {
+    pub(crate) fn steps(&self, state: &State, actions: &mut Vec<Action>) {
         for p in 0..self.config.procs() {
             let proc = &state.procs[p];
             if proc.life != Life::Running {
@@ -125,6 +104,9 @@ impl Protocol {
     fn begin(&self, state: &State, p: usize, actions: &mut Vec<Action>) {
         let config = &self.config;
         if config.is_owner(p) {
+            if state.told && config.lacks(Mutation::NoLockFence) {
+                actions.push(Action::Begin(p, Activity::Fence));
+            }
             if self.lock_is_free(state) && (state.lock.is_some() || state.has_work(config)) {
                 actions.push(Action::Begin(p, Activity::Enter));
             }
@@ -138,51 +120,15 @@ impl Protocol {
         }
     }
 
-    fn faults(&self, state: &State, actions: &mut Vec<Action>) {
-        let faults = self.config.faults;
-        for p in 0..self.config.procs() {
-            let proc = &state.procs[p];
-            let may = if self.config.is_owner(p) { faults.owners_crash } else { faults.readers_crash };
-            if may && proc.life == Life::Running && proc.activity != Activity::Idle {
-                actions.push(Action::Crash(p));
-            }
-        }
-        let slots = usize::from(self.config.owners)..self.config.procs();
-        actions.extend(slots.filter(|&p| self.can_join(state, p)).map(Action::Join));
-        if faults.silence && !state.silent {
-            actions.push(Action::TimeOut);
-        }
-        if faults.reboot && !state.rebooted {
-            actions.push(Action::Reboot);
-        }
-        if faults.detach && state.gone.is_none() {
-            actions.push(Action::Detach);
-        }
-    }
-
-    /// Whether a new process may take the slot of reader `p`.
-    fn can_join(&self, state: &State, p: usize) -> bool {
-        let config = &self.config;
-        let borrower = config.is_borrower(p);
-        let wanted = config.faults.restart || (state.rebooted && borrower);
-        let is_free = state.procs[p].life != Life::Running && state.procs[p].opens < config.opens;
-        let is_up = !borrower || state.gone.is_none() || (state.rebooted && state.gone == Some(0));
-        // Who reaps a slot holds it, and who rejoins holds all slots of the node.
-        let is_held = state.procs.iter().any(|proc| match proc.activity {
-            Activity::Reap => usize::from(proc.victim) == p && !config.lacks(Mutation::NoSlotLock),
-            Activity::Rejoin => borrower,
-            _ => false,
-        });
-        wanted && is_free && is_up && !is_held
-    }
-
     /// What memory may do by itself.
     fn adversary(&self, state: &State, actions: &mut Vec<Action>) {
         let config = &self.config;
         for p in 0..config.procs() {
             let (view, proc) = (config.view(p), &state.procs[p]);
-            if proc.writing_back != 0 || config.exhaustive_copies {
-                // An early invalidation differs from an early fence only if the fence has more to do.
+            let fence_is_next = self.next_op(state, p) == Some(Op::Fence);
+            if proc.writing_back != 0 || !fence_is_next || config.exhaustive_copies {
+                // An early invalidation differs from an early fence only if the fence has more to do or is
+                // not next.
                 actions.extend(lines(proc.invalidating).map(|line| Action::InvalidateEarly(p, line)));
             }
             if (0..p).any(|other| config.view(other) == view) {
@@ -217,45 +163,6 @@ impl Protocol {
             }
         }
     }
-
-    fn borrowers(&self) -> impl Iterator<Item = usize> + use<> {
-        usize::from(self.config.owners + self.config.locals)..self.config.procs()
-    }
-
-    fn kill(&self, state: &mut State, p: usize) {
-        if !self.config.has_cache(p) {
-            state.memory.settle(p);
-        }
-        state.procs[p].die();
-    }
-
-    fn kill_borrowers(&self, state: &mut State) {
-        for p in self.borrowers() {
-            let view = self.config.view(p);
-            state.memory.lose(view);
-            self.kill(state, p);
-        }
-    }
-
-    /// Whether every process has come to rest, and every store buffer has drained.
-    fn is_quiet(&self, state: &State) -> bool {
-        let drained = |p| self.config.has_cache(p) || (0..LINES).all(|line| !state.memory.is_dirty(p, line));
-        let mut steps = Vec::new();
-        self.steps(state, &mut steps);
-        steps.is_empty() && (0..self.config.procs()).all(drained)
-    }
-
-    /// Whether every place is back, except those under the lease of a process that nobody who
-    /// could prove its death is left to reap.
-    fn is_all_back(&self, state: &State) -> bool {
-        let owner_lives = (0..usize::from(self.config.owners)).any(|p| state.procs[p].life == Life::Running);
-        let excused = |place| {
-            state.is_retired(place)
-                && state.holders(&self.config, place).any(|q| !state.has_neighbour(&self.config, q))
-        };
-        let back = |place| state.places[place] == Place::Free || excused(place);
-        !owner_lives || (!commit::is_live(state.commit_word()) && (0..PLACES).all(back))
-    }
 }
 
 impl Protocol {
@@ -288,7 +195,7 @@ impl Model for Protocol {
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
-        vec![State::new()]
+        vec![State::new(&self.config)]
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
@@ -318,25 +225,19 @@ impl Model for Protocol {
                 state.memory.invalidate(self.config.view(p), line);
             }
             Action::TimeOut => state.silent = true,
-            Action::Reboot => {
-                self.kill_borrowers(&mut state);
-                state.rebooted = true;
-                for p in self.borrowers() {
-                    state.procs[p].life = Life::Reaped;
-                    state.procs[p].opens = 0;
-                }
-            }
+            Action::Reboot => self.reboot(&mut state),
             Action::Join(p) => {
-                state.procs[p].life = Life::Running;
-                let rejoin = state.rebooted
-                    && self.config.is_borrower(p)
-                    && state.memory.peek(self.config.view(p), INCARNATION) == 0;
-                let activity = if rejoin { Activity::Rejoin } else { Activity::Join };
+                let activity = self.join(&mut state, p);
                 self.step(&mut state, p).begin(activity);
             }
-            Action::Detach => {
+            Action::SwitchOff => {
                 self.kill_borrowers(&mut state);
-                state.gone = Some(state.memory.home(INCARNATION));
+                state.off = Some(true);
+                state.unfenced = true;
+            }
+            Action::Word => {
+                state.words += u8::from(!Self::is_off_for_sure(&state));
+                state.told = true;
             }
         }
         self.forget_dead_copies(&mut state);
@@ -344,36 +245,6 @@ impl Model for Protocol {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        let always = Property::<Self>::always;
-        let sometimes = Property::<Self>::sometimes;
-        vec![
-            always(property::WHOLE, |_, s: &State| !s.wrongs.saw_other_bytes),
-            always(property::NO_REUSE, |_, s: &State| !s.wrongs.reused_under_lease),
-            always(property::IN_ORDER, |_, s: &State| !s.wrongs.went_back),
-            always(property::UNLOCKED_IS_HOME, |_, s: &State| {
-                s.lock.is_some() || (0..PROCS).all(|view| !s.memory.is_dirty(view, COMMIT))
-            }),
-            always(property::RETURNS, |m: &Self, s: &State| !m.is_quiet(s) || m.is_all_back(s)),
-            sometimes(property::LATER_OPENED, |_, s: &State| {
-                s.procs.iter().any(|proc| proc.open && proc.generation > 1)
-            }),
-            sometimes(property::OLD_KEPT, |_, s: &State| {
-                let newest = commit::generation(s.commit_word());
-                s.procs.iter().any(|proc| proc.open && proc.generation < newest)
-            }),
-            sometimes(property::PLACE_REUSED, |m: &Self, s: &State| {
-                (0..m.config.places).any(|place| s.memory.home(data(place)) > m.config.places)
-            }),
-            sometimes(property::DIED_LOCKED, |_, s: &State| {
-                s.lock.is_some_and(|holder| s.procs[usize::from(holder)].life != Life::Running)
-            }),
-            sometimes(property::DIED_LEASED, |m: &Self, s: &State| {
-                (0..m.config.procs()).any(|p| s.procs[p].life == Life::Dead && s.memory.home(lease(p)) != 0)
-            }),
-            sometimes(property::QUARANTINED, |_, s: &State| s.places.contains(&Place::Quarantined)),
-            sometimes(property::BACK_AFTER_BOOT, |m: &Self, s: &State| {
-                s.rebooted && m.borrowers().any(|p| s.procs[p].open)
-            }),
-        ]
+        property::all()
     }
 }

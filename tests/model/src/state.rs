@@ -2,7 +2,7 @@
 //! what has been seen to go wrong.
 
 use crate::config::{Config, Mutation};
-use crate::memory::{COMMIT, INCARNATION, LineSet, Memory, PLACES, PROCS, lease};
+use crate::memory::{COMMIT, INCARNATION, LineSet, MARK, Memory, PLACES, PROCS, lease};
 use crate::program::Activity;
 
 /// The line of a catalog slot: its commit word, and two records that say where a table lies.
@@ -62,6 +62,29 @@ pub mod commit {
     }
 }
 
+/// The word of a node's incarnation: a counter that only grows, and which boot it is of.
+pub mod incarnation {
+    const BOOTED: u8 = 0x80;
+
+    /// The word for an incarnation.
+    #[must_use]
+    pub fn word(number: u8, rebooted: bool) -> u8 {
+        if rebooted { number | BOOTED } else { number }
+    }
+
+    /// The incarnation in a word.
+    #[must_use]
+    pub fn number(word: u8) -> u8 {
+        word & !BOOTED
+    }
+
+    /// Whether the word was written after the reboot.
+    #[must_use]
+    pub fn is_rebooted(word: u8) -> bool {
+        word & BOOTED != 0
+    }
+}
+
 /// Whether a process lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Life {
@@ -92,6 +115,16 @@ pub struct Proc {
     pub floor: u8,
     /// The generation at hand.
     pub generation: u8,
+    /// The incarnation of its node under which it joined, or the one that an owner is to fence.
+    pub incarnation: u8,
+    /// The mark that a scan has read.
+    pub mark: u8,
+    /// The mark of the last fence that stood when it began to open, or when it read.
+    pub fenced: u8,
+    /// Whether what it has read is of another table than it opened.
+    pub misread: bool,
+    /// Whether it has found that its node is fenced: it forgets what it read, closes and leaves.
+    pub stale: bool,
     /// Whether the leases of the borrower node are void, by its incarnation.
     pub void: bool,
     /// The place at hand, once it is known.
@@ -117,6 +150,11 @@ impl Proc {
         floor: 0,
         generation: 0,
         place: None,
+        incarnation: 0,
+        mark: 0,
+        fenced: 0,
+        misread: false,
+        stale: false,
         void: false,
         named: 0,
         victim: 0,
@@ -126,8 +164,8 @@ impl Proc {
 
     /// Becomes idle and forgets its registers, so that equal futures are equal states.
     pub(crate) fn rest(&mut self) {
-        let Self { life, opens, writing_back, invalidating, .. } = *self;
-        *self = Self { life, opens, writing_back, invalidating, ..Self::NEW };
+        let Self { life, opens, incarnation, writing_back, invalidating, .. } = *self;
+        *self = Self { life, opens, incarnation, writing_back, invalidating, ..Self::NEW };
     }
 
     /// Dies. What it had queued may still happen, but that is for the adversary to say.
@@ -157,6 +195,10 @@ pub struct Wrongs {
     pub saw_other_bytes: bool,
     /// The owner wrote where a reader had a table open.
     pub reused_under_lease: bool,
+    /// An open succeeded that began when its process was fenced.
+    pub opened_fenced: bool,
+    /// A check passed though its process was fenced when it read.
+    pub passed_fenced: bool,
     /// An open found less than an earlier open, anywhere, had already acted on.
     pub went_back: bool,
 }
@@ -176,8 +218,16 @@ pub struct State {
     pub silent: bool,
     /// The borrower node has lost its power once.
     pub rebooted: bool,
-    /// The incarnation of the borrower node that is proven to be gone.
-    pub gone: Option<u8>,
+    /// Whether the borrower node was switched off, and whether it still is.
+    pub off: Option<bool>,
+    /// It is off and has not been fenced yet.
+    pub unfenced: bool,
+    /// The owner has been told to fence it, which is what it does next.
+    pub told: bool,
+    /// How often an operator has said so though nothing was known.
+    pub words: u8,
+    /// The mark of the last fence that stands.
+    pub fenced: u8,
     /// The newest commit word that an open has acted on, where that is tracked.
     pub acted_on: u8,
     /// What went wrong.
@@ -185,18 +235,25 @@ pub struct State {
 }
 
 impl State {
-    pub(crate) fn new() -> Self {
-        Self {
+    pub(crate) fn new(config: &Config) -> Self {
+        let mut state = Self {
             memory: Memory::new(),
             procs: [Proc::NEW; PROCS],
             lock: None,
             places: [Place::Free; PLACES],
             silent: false,
             rebooted: false,
-            gone: None,
+            off: None,
+            unfenced: false,
+            told: false,
+            words: 0,
+            fenced: 0,
             acted_on: 0,
             wrongs: Wrongs::default(),
-        }
+        };
+        let late = config.procs() - usize::from(config.latecomers)..config.procs();
+        late.for_each(|p| state.procs[p].life = Life::Reaped);
+        state
     }
 
     /// The commit word as the owner node sees it.
@@ -207,19 +264,27 @@ impl State {
         commit::word(self.memory.peek(0, COMMIT))
     }
 
-    /// Whether the leases of the borrower node are void while its incarnation is `incarnation`.
+    /// Whether the leases of the borrower node are void, by the words of its incarnation and of the mark.
     #[must_use]
-    pub fn is_void(&self, config: &Config, incarnation: u8) -> bool {
-        (self.gone.is_some() && config.lacks(Mutation::VoidForever))
-            || self.gone == Some(incarnation)
+    pub fn is_void(&self, config: &Config, incarnation: u8, mark: u8) -> bool {
+        let number = incarnation::number(incarnation);
+        number < mark
+            || (mark != 0 && config.lacks(Mutation::VoidForever))
             || (self.silent && config.lacks(Mutation::NoQuarantine))
-            || (incarnation != 0 && config.lacks(Mutation::VoidByIncarnation))
+            || (number != 0 && config.lacks(Mutation::VoidByIncarnation))
+    }
+
+    /// Whether process `p` was fenced though it lives: what it reads may be anything, until it checks.
+    #[must_use]
+    pub fn is_outcast(&self, config: &Config, p: usize) -> bool {
+        let mark = (0..PROCS).map(|view| self.memory.peek(view, MARK)).max().unwrap_or_default();
+        self.words > 0 && config.is_borrower(p) && self.procs[p].incarnation < mark
     }
 
     /// Who holds a lease on `place` that counts, by the lease words as they stand at home (and, on
     /// the owner node, in its cache).
     pub fn holders(&self, config: &Config, place: usize) -> impl Iterator<Item = usize> {
-        let void = self.is_void(config, self.memory.home(INCARNATION));
+        let void = self.is_void(config, self.memory.home(INCARNATION), self.memory.peek(0, MARK));
         let named = move |&q: &usize| {
             let view = if config.is_borrower(q) { None } else { Some(config.view(q)) };
             let word = match view {
@@ -247,6 +312,9 @@ impl State {
     /// What an owner process that holds the lock may do.
     #[must_use]
     pub fn work(&self, config: &Config, word: u8) -> Vec<Activity> {
+        if self.told && !config.lacks(Mutation::NoLockFence) {
+            return vec![Activity::Fence];
+        }
         let next = commit::generation(word) + 1;
         let room =
             next <= config.generations && self.places[usize::from(config.place_of(next))] == Place::Free;
@@ -271,5 +339,13 @@ impl State {
                 .any(|place| self.is_retired(place) && self.holders(config, place).next().is_none()),
             _ => true,
         })
+    }
+
+    /// Whether process `p`, if it has a table open, still has its lease.
+    #[must_use]
+    pub fn lease_stands(&self, config: &Config, p: usize) -> bool {
+        let proc = &self.procs[p];
+        let word = self.memory.peek(config.view(p), lease(p));
+        !proc.open || proc.place.is_some_and(|place| word == place + 1) || self.is_outcast(config, p)
     }
 }

@@ -2,9 +2,9 @@
 //! with the step before it: nobody could tell the difference.
 
 use crate::config::{Config, Mutation};
-use crate::memory::{COMMIT, INCARNATION, LINES, LineSet, PLACES, data, descriptor, lease, lines};
-use crate::program::{Activity, At, Op, Programs, Word};
-use crate::state::{Life, Place, Proc, State, commit};
+use crate::memory::{COMMIT, INCARNATION, LINES, LineSet, MARK, PLACES, data, descriptor, lease, lines};
+use crate::program::{Activity, At, Op, Programs, Word, resolve};
+use crate::state::{Life, Place, State, commit, incarnation};
 
 /// A process about to take a step.
 pub(crate) struct Step<'a> {
@@ -17,12 +17,13 @@ pub(crate) struct Step<'a> {
 impl Step<'_> {
     /// Begins an activity and takes its first step.
     pub(crate) fn begin(mut self, activity: Activity) {
-        let floor = self.state.acted_on;
+        let (floor, fenced) = (self.state.acted_on, self.state.fenced);
         let proc = &mut self.state.procs[self.p];
         proc.activity = activity;
         proc.pc = 0;
         if activity == Activity::Open {
             proc.floor = floor;
+            proc.fenced = fenced;
         }
         self.settle_silent_ops();
         self.run();
@@ -82,8 +83,21 @@ impl Step<'_> {
                 let proc = &mut self.state.procs[self.p];
                 proc.generation = commit::generation(proc.word);
             }
-            Op::Opened => self.state.procs[self.p].open = true,
-            Op::Close => self.state.procs[self.p].open = false,
+            Op::Opened => {
+                let proc = &mut self.state.procs[self.p];
+                proc.open = true;
+                self.state.wrongs.opened_fenced |=
+                    config.is_borrower(self.p) && proc.incarnation < proc.fenced;
+            }
+            Op::Fenced => {
+                self.state.fenced = std::mem::take(&mut self.state.procs[self.p].incarnation) + 1;
+                self.state.unfenced = false;
+            }
+            Op::Close => {
+                let proc = &mut self.state.procs[self.p];
+                proc.open = false;
+                self.state.wrongs.saw_other_bytes |= proc.misread && !proc.stale;
+            }
             Op::Claim => {
                 let place = config.place_of(self.state.procs[self.p].generation);
                 self.state.procs[self.p].place = Some(place);
@@ -136,22 +150,36 @@ impl Step<'_> {
                 let proc = self.state.procs[self.p];
                 let copy = self.load(descriptor(self.place()));
                 if copy != proc.generation {
-                    self.state.wrongs.saw_other_bytes |= proc.open;
+                    self.state.wrongs.saw_other_bytes |=
+                        proc.open && !self.state.is_outcast(self.config, self.p);
                     self.jump(if proc.open { Op::Close } else { Op::End });
                 }
             }
             Op::ReadData => {
                 let bytes = self.load(data(self.place()));
-                self.state.wrongs.saw_other_bytes |= bytes != self.state.procs[self.p].generation;
+                let wrong = bytes != self.state.procs[self.p].generation;
+                let proc = &mut self.state.procs[self.p];
+                proc.misread = wrong;
+                proc.fenced = self.state.fenced;
+                self.state.wrongs.saw_other_bytes |= wrong && !self.state.is_outcast(self.config, self.p);
+            }
+            Op::LookMark => self.look_at_mark(),
+            Op::CheckMark => {
+                let stale = self.is_fenced();
+                let proc = &mut self.state.procs[self.p];
+                proc.stale = stale;
+                self.state.wrongs.passed_fenced |= !stale && proc.incarnation < proc.fenced;
             }
             Op::Lock => self.lock(),
             Op::PushRetired => {
                 let old = commit::generation(self.state.procs[self.p].word);
                 self.state.places[usize::from(self.config.place_of(old))] = Place::Retired;
             }
+            Op::ScanMark => self.state.procs[self.p].mark = self.load(MARK),
             Op::ScanIncarnation => {
                 let incarnation = self.load(INCARNATION);
-                self.state.procs[self.p].void = self.state.is_void(self.config, incarnation);
+                let mark = self.state.procs[self.p].mark;
+                self.state.procs[self.p].void = self.state.is_void(self.config, incarnation, mark);
             }
             Op::Scan(q) => {
                 let word = self.load(lease(q));
@@ -172,6 +200,13 @@ impl Step<'_> {
                     self.jump(Op::Reaped);
                 }
             }
+            Op::ReadIncarnation => {
+                // The operator's word is in this process's hands now, and may die with it.
+                self.state.told = false;
+                let incarnation = self.load(INCARNATION);
+                self.state.procs[self.p].incarnation = incarnation::number(incarnation);
+            }
+            Op::JoinMark => self.rejoin_or_leave(),
             // `Choose` is an action of its own, and the rest is silent.
             _ => {}
         }
@@ -179,6 +214,41 @@ impl Step<'_> {
 
     fn place(&self) -> u8 {
         self.state.procs[self.p].place.unwrap_or_default()
+    }
+
+    /// Reads the mark: whether it fences this process.
+    fn is_fenced(&mut self) -> bool {
+        let mark = self.load(MARK);
+        let mine = self.state.procs[self.p].incarnation;
+        let one = [Mutation::MarkNamesOne, Mutation::JoinBesideAndNamesOne];
+        if one.contains(&self.config.mutation) { mine + 1 == mark } else { mine < mark }
+    }
+
+    fn look_at_mark(&mut self) {
+        if self.is_fenced() {
+            self.state.procs[self.p].stale = true;
+            self.jump(Op::Close);
+        }
+    }
+
+    /// On a fenced node: only who is alone may give it a new incarnation. Its kernel knows.
+    fn rejoin_or_leave(&mut self) {
+        if !self.is_fenced() {
+            return;
+        }
+        let beside =
+            [Mutation::JoinBesideLiving, Mutation::JoinBesideAndNamesOne, Mutation::JoinBesideUnlocked];
+        let lives =
+            |q: usize| q != self.p && self.config.is_borrower(q) && self.state.procs[q].life == Life::Running;
+        let alone = !(0..self.config.procs()).any(lives);
+        let proc = &mut self.state.procs[self.p];
+        if alone || beside.contains(&self.config.mutation) {
+            proc.activity = Activity::Rejoin;
+            proc.pc = 0;
+        } else {
+            proc.stale = true;
+            self.jump(Op::End);
+        }
     }
 
     /// Which record of the catalog slot is for the generation at hand.
@@ -195,6 +265,7 @@ impl Step<'_> {
         // Lease lines belong to the reader's node, all others to the owner's.
         let own = match line.checked_sub(lease(0)) {
             Some(_) if line == INCARNATION => config.is_borrower(self.p),
+            Some(_) if line == MARK => !config.is_borrower(self.p),
             Some(q) => config.is_borrower(q) == config.is_borrower(self.p),
             None => !config.is_borrower(self.p),
         };
@@ -209,13 +280,22 @@ impl Step<'_> {
             Word::Generation => proc.generation,
             Word::Place => self.place() + 1,
             Word::Live => commit::live(proc.generation),
-            Word::One => 1,
+            Word::NextIncarnation => {
+                let number = proc.incarnation + 1;
+                self.state.procs[self.p].incarnation = number;
+                incarnation::word(number, self.state.rebooted)
+            }
+            Word::Bound => proc.incarnation + 1,
             Word::Empty => commit::empty(proc.generation),
         };
         if matches!(at, At::Descriptor | At::Data) {
             let place = self.place();
-            let reads = |reader: &Proc| reader.open && reader.place == Some(place);
-            self.state.wrongs.reused_under_lease |= self.state.procs.iter().any(reads);
+            let state = &mut *self.state;
+            let reads = |q: usize| {
+                let reader = &state.procs[q];
+                reader.open && reader.place == Some(place) && !state.is_outcast(self.config, q)
+            };
+            state.wrongs.reused_under_lease |= (0..self.config.procs()).any(reads);
         }
         let view = self.config.view(self.p);
         for line in lines(self.resolve(at)) {
@@ -284,7 +364,13 @@ impl Step<'_> {
                 self.state.acted_on = self.state.acted_on.max(proc.word);
             }
         }
-        self.state.procs[self.p].rest();
+        if proc.stale {
+            // Its lease is given back: the process leaves.
+            self.state.procs[self.p].die();
+            self.state.procs[self.p].life = Life::Reaped;
+        } else {
+            self.state.procs[self.p].rest();
+        }
     }
 
     fn jump(&mut self, to: Op) {
@@ -292,26 +378,6 @@ impl Step<'_> {
         let ops = self.programs.ops(proc.activity);
         let target = ops.iter().position(|&op| op == to).unwrap_or(ops.len() - 1);
         proc.pc = u8::try_from(target).unwrap_or(u8::MAX);
-    }
-}
-
-/// The lines that `at` means to process `p`.
-pub(crate) fn resolve(config: &Config, proc: &Proc, p: usize, at: At) -> LineSet {
-    let table = |place| 1 << descriptor(place) | 1 << data(place);
-    match (at, proc.place) {
-        (At::Commit | At::Record, _) => 1 << COMMIT,
-        (At::Descriptor, Some(place)) => 1 << descriptor(place),
-        (At::Data, Some(place)) => 1 << data(place),
-        (At::Descriptor | At::Data | At::Tables, _) => {
-            (0..config.places).map(table).fold(0, |all, set| all | set)
-        }
-        (At::Incarnation, _) => 1 << INCARNATION,
-        (At::OwnLease, _) => 1 << lease(p),
-        (At::DeadLease, _) => 1 << lease(usize::from(proc.victim)),
-        (At::BorrowerLeases, _) => {
-            let borrowers = (0..config.procs()).filter(|&p| config.is_borrower(p));
-            borrowers.fold(0, |all, p| all | 1 << lease(p))
-        }
     }
 }
 

@@ -6,7 +6,8 @@ use std::collections::HashMap;
 
 use csm_model::config::{Config, Faults, Link, Order};
 use csm_model::explore::explore;
-use csm_model::protocol::{Protocol, property};
+use csm_model::property;
+use csm_model::protocol::Protocol;
 use csm_model::state::State;
 use stateright::Model;
 
@@ -18,11 +19,16 @@ const CRASHES: Faults = Faults {
     silence: false,
     reboot: false,
     detach: false,
+    words: 0,
 };
 
 /// Checks a configuration on every link.
 fn holds(config: Config, least_states: usize, reached: &[&str]) {
-    for link in LINKS {
+    holds_on(&LINKS, config, least_states, reached);
+}
+
+fn holds_on(links: &[Link], config: Config, least_states: usize, reached: &[&str]) {
+    for &link in links {
         let config = Config { link, ..config };
         let verdict = explore(config);
         println!("{link:?}: {} states", verdict.states);
@@ -91,8 +97,76 @@ fn nodes_that_reboot_or_are_cut_off() {
     let faults = Faults { reboot: true, detach: true, restart: true, ..CRASHES };
     let reached = [property::BACK_AFTER_BOOT, property::DIED_LEASED];
     holds(Config { opens: 2, faults, ..base() }, 15_000, &reached);
-    let faults = Faults { reboot: true, detach: true, ..Faults::default() };
+    let faults = Faults { reboot: true, ..Faults::default() };
     holds(Config { borrowers: 2, faults, ..base() }, 100_000, &reached[..1]);
+}
+
+/// The operator is wrong: the node is alive, or comes back late.
+#[test]
+fn nodes_that_are_fenced_alive() {
+    let word = Faults { words: 1, ..Faults::default() };
+    let reached = [property::CAUGHT, property::PLACE_REUSED, property::LATER_OPENED];
+    holds(Config { opens: 2, faults: word, ..base() }, 40_000, &reached);
+    let faults = Faults { owners_crash: true, ..word };
+    holds(Config { owners: 2, faults, ..base() }, 100_000, &reached);
+    let acquire_first = Config { order: Order::AcquireFirst, ..base() };
+    holds(Config { faults: word, ..acquire_first }, 15_000, &reached);
+}
+
+#[test]
+fn fenced_nodes_join_again() {
+    let reached = [property::CAUGHT, property::BACK_AFTER_FENCE, property::PLACE_REUSED];
+    let faults = Faults { words: 1, readers_crash: true, restart: true, ..Faults::default() };
+    holds(Config { opens: 2, faults, ..base() }, 70_000, &reached);
+    let faults = Faults { words: 2, restart: true, ..Faults::default() };
+    holds(Config { opens: 2, faults, ..base() }, 100_000, &reached);
+}
+
+#[test]
+fn fences_and_reboots() {
+    let faults = Faults { words: 1, readers_crash: true, reboot: true, ..Faults::default() };
+    let reached = [property::CAUGHT, property::BACK_AFTER_BOOT, property::PLACE_REUSED];
+    holds(Config { opens: 2, faults, ..base() }, 100_000, &reached);
+}
+
+/// One process reads, or two are about to join, while the node is fenced and given a new incarnation.
+#[test]
+fn neighbours_on_a_fenced_node() {
+    holds_on(&[Link::Lender], one_late(1), 500_000, &[property::BACK_AFTER_FENCE]);
+    holds_on(&[Link::Lender], two_late(), 500_000, &[property::BACK_AFTER_FENCE]);
+}
+
+fn one_late(words: u8) -> Config {
+    let faults = Faults { words, restart: true, ..Faults::default() };
+    Config { borrowers: 2, latecomers: 1, generations: 1, faults, ..base() }
+}
+
+fn two_late() -> Config {
+    Config { latecomers: 2, ..one_late(1) }
+}
+
+/// The same and more of it on every link: minutes.
+#[test]
+#[ignore = "minutes of both cores"]
+fn neighbours_on_a_fenced_node_on_every_link() {
+    let reached = [property::BACK_AFTER_FENCE];
+    holds(one_late(2), 500_000, &reached);
+    holds(two_late(), 500_000, &reached);
+    let faults = Faults { readers_crash: true, ..one_late(1).faults };
+    holds(Config { latecomers: 0, faults, ..one_late(1) }, 1_000_000, &reached);
+    let reused = [property::BACK_AFTER_FENCE, property::CAUGHT, property::PLACE_REUSED];
+    holds(Config { generations: 2, ..one_late(1) }, 2_000_000, &reused);
+}
+
+/// And neighbours on a node that is switched off, fenced and booted.
+#[test]
+#[ignore = "minutes of both cores"]
+fn neighbours_on_a_rebooted_node_on_every_link() {
+    let faults = Faults { detach: true, reboot: true, ..Faults::default() };
+    let config = Config { borrowers: 2, faults, ..base() };
+    holds(config, 500_000, &[property::BACK_AFTER_BOOT, property::PLACE_REUSED]);
+    let faults = Faults { words: 1, silence: true, restart: true, ..faults };
+    holds(Config { opens: 2, faults, ..base() }, 200_000, &[property::QUARANTINED, property::CAUGHT]);
 }
 
 /// Copies that nobody could notice are left out of the state; that must not change a verdict.

@@ -54,7 +54,7 @@ pub(super) fn node(fixture: &dyn Fixture) -> Outcome {
     // The node was not off. It learns that it was taken for it, whatever it does.
     reader.expect("check", "Fenced");
     reader.expect("open t", "Fenced");
-    let mut second = Reader::refused(&borrower);
+    let second = Reader::refused(&borrower);
     assert!(second.starts_with("Fenced") && second.contains("csm stat"), "{second}");
     // To fence it again changes nothing.
     owner.fence_node(1).expect("fence");
@@ -78,7 +78,6 @@ pub(super) fn node(fixture: &dyn Fixture) -> Outcome {
     owner.fence_node(1).expect("fence");
     assert_eq!(owner.stats().expect("stats").retired, 0);
     reader.0.kill();
-    second.clear();
     publish_stamp(&owner, "t", 10, 3).expect("publish");
     let mut reader = Reader::start(&borrower);
     reader.expect("open t", "Ok");
@@ -86,7 +85,8 @@ pub(super) fn node(fixture: &dyn Fixture) -> Outcome {
     reader.expect("check", "Ok");
     reader.leave();
     owner.remove("t").expect("remove");
-    assert_empty(&owner);
+    drop(owner);
+    assert_empty(&scratch.open(""));
     Ok(())
 }
 

@@ -11,9 +11,10 @@ use crate::process::{Inside, Peer};
 use crate::random::Random;
 use crate::{Fixture, Outcome, Skipped, hostile};
 
-/// Seeds a run tries; `CSM_SEEDS` asks for more.
-fn seeds() -> u64 {
-    std::env::var("CSM_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(400)
+/// Seeds a run tries; `CSM_GARBAGE` asks for more.
+fn seeds(fixture: &dyn Fixture) -> u64 {
+    let asked = std::env::var("CSM_GARBAGE").ok().and_then(|text| text.parse().ok());
+    asked.unwrap_or_else(|| fixture.scaled(400))
 }
 
 /// The attack of a seed.
@@ -83,7 +84,7 @@ fn run(fixture: &dyn Fixture, attack: &str) -> Outcome {
     hostile::haunt(&scratch);
     let files = fixture.copies(&scratch.uri);
     let sound = Victim::adopt(&scratch.uri, &files);
-    let (mut next, end) = (0, seeds());
+    let (mut next, end) = (0, seeds(fixture));
     let mut failures = Vec::new();
     while next < end && failures.len() < 10 {
         let range = (next.to_string(), end.to_string());

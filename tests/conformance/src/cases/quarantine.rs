@@ -15,7 +15,8 @@ use crate::{Fixture, Outcome, Scratch};
 fn await_state(owner: &Region, state: NodeState) -> NodeInfo {
     let deadline = Instant::now() + DEADLINE;
     loop {
-        let node = owner.nodes().expect("nodes").into_iter().find(|node| node.node == 1).expect("it was there");
+        let node =
+            owner.nodes().expect("nodes").into_iter().find(|node| node.node == 1).expect("it was there");
         if node.state == state {
             return node;
         }
@@ -58,6 +59,7 @@ pub(super) fn silent(fixture: &dyn Fixture) -> Outcome {
     reader.expect("drop", "Ok");
     reader.leave();
     owner.remove("t").expect("remove");
-    assert_empty(&owner);
+    drop(owner);
+    assert_empty(&scratch.open(""));
     Ok(())
 }

@@ -6,8 +6,8 @@ use crate::process::{Inside, Peer};
 use crate::table::{open, stamp_of};
 use crate::{Fixture, Scratch};
 
-fn name_of<T>(result: csm::Result<T>) -> String {
-    result.map_or_else(|e| e.kind().name().to_owned(), |_| "Ok".to_owned())
+fn outcome<T>(result: &csm::Result<T>) -> String {
+    result.as_ref().map_or_else(|e| e.kind().name(), |_| "Ok").to_owned()
 }
 
 /// The stamp of an open table, or the kind of error.
@@ -34,12 +34,12 @@ pub(super) fn role(inside: &mut Inside) {
         inside.say(match what {
             "open" => {
                 let opened = open(&region, name);
-                let said = name_of(opened.as_ref().map_err(Clone::clone));
+                let said = outcome(&opened);
                 held = opened.ok();
                 said
             }
             "read" => read(table()),
-            "check" => name_of(table().check()),
+            "check" => outcome(&table().check()),
             "drop" => {
                 held = None;
                 "Ok".to_owned()
