@@ -92,9 +92,9 @@ int main(int argc, char** argv) {
     return status.ok() ? 0 : 1;
   }
   const std::string uri = "shm:bench-build-" + std::to_string(getpid());
-  const auto region = csm::Region::Create(uri + "?size=2500M&coherence=lc&hugepages=thp");
-  if (!region.ok()) {
-    std::cerr << region.status().ToString() << std::endl;
+  const auto created = csm::Region::Create(uri + "?size=2500M&coherence=lc&hugepages=thp").status();
+  if (!created.ok()) {
+    std::cerr << created.ToString() << std::endl;
     return 1;
   }
   const int failed = std::system(("'" + std::string(argv[0]) + "' " + uri).c_str());

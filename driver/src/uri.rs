@@ -79,6 +79,12 @@ pub const OPTIONS: &[(&str, Sort, &str, &str)] = &[
     ("nodes", Sort::Checked, "8", "nodes the region has room for"),
     ("members", Sort::Checked, "128", "processes a node the region has room for"),
     ("leases", Sort::Checked, "4096", "leases a node the region has room for"),
+    (
+        "protect",
+        Sort::Checked,
+        "no",
+        "yes: a process that only reads can load only what it has a lease on; every extent has pages of its own, 16 KiB at least",
+    ),
     ("node", Sort::PerOpen, "0", "this process's node; node 0 owns the region"),
     ("owner", Sort::PerOpen, "own uid", "user id that must own the region"),
     ("wait", Sort::PerOpen, "10s", "the longest this process waits for another one, in s or ms"),

@@ -26,6 +26,9 @@ stage() {
 
 stage rust cargo test --workspace --exclude csm-model --exclude csm-mutants --locked --all-features
 stage model cargo test --release --locked -p csm-model
+stage arch $here/arch.sh
+stage cross-ppc64le $here/cross.sh ppc64le
+stage cross-aarch64 $here/cross.sh aarch64
 stage mutants cargo test --locked -p csm-mutants
 stage abi $here/abi.sh
 stage c $here/c.sh

@@ -99,6 +99,11 @@ impl ShmFile {
         mut before: impl FnMut(Range<u64>),
     ) -> Result<()> {
         let old_len = self.len_bytes()?;
+        // What cannot fit is refused before the machine is full of it.
+        let new = backed.iter().map(|range| range.end.saturating_sub(range.start.max(old_len))).sum::<u64>();
+        if self.path.starts_with(SHM_DIR) && new > shm_bytes() {
+            return Err(Error::system(format_args!("allocating {new} bytes in {SHM_DIR}"), libc::ENOSPC));
+        }
         file::set_len(&self.file, &self.path, len_bytes.max(old_len))?;
         // Touching more pages than there are ends the process; allocating them is an error.
         let allocated = backed.iter().try_for_each(|range| {
@@ -156,8 +161,11 @@ pub(super) fn no_memory_hint() -> String {
 
 /// What /dev/shm can still take, as far as the machine has that much memory.
 pub(super) fn free_bytes() -> u64 {
-    let in_shm = nix::sys::statvfs::statvfs(SHM_DIR).map_or(0, |s| s.blocks_available() * s.fragment_size());
-    in_shm.min(mem::available_bytes())
+    shm_bytes().min(mem::available_bytes())
+}
+
+fn shm_bytes() -> u64 {
+    nix::sys::statvfs::statvfs(SHM_DIR).map_or(0, |s| s.blocks_available() * s.fragment_size())
 }
 
 /// Keeps two creations on this host from taking the same slot: held from the look at the neighbours until the

@@ -43,10 +43,11 @@ const BLOCK_BYTES: [u32; CLASSES] = {
 };
 
 /// The smallest class whose blocks hold `size` bytes and all begin at multiples of `align`, a power of
-/// two. Spans begin at chunks, so that a block size which is a multiple of `align` is enough.
+/// two, unless `size` is above `block_max`. Spans begin at chunks, so that a block size which is a multiple of `align`
+/// is enough.
 #[inline]
-pub(super) fn class_for(size: u64, align: u64) -> Option<usize> {
-    if size > BLOCK_MAX_BYTES || align > CHUNK_BYTES {
+pub(super) fn class_for(size: u64, align: u64, block_max: u64) -> Option<usize> {
+    if size > block_max || align > CHUNK_BYTES {
         return None;
     }
     let class = class_of(size);
@@ -107,12 +108,13 @@ mod tests {
     fn aligned_classes_are_aligned() {
         for align in (0..=14).map(|bits| 1u64 << bits) {
             for size in [1, 64, 100, 4096, 5000, 16384, 100_000, BLOCK_MAX_BYTES] {
-                let class = class_for(size, align).expect("a class");
+                let class = class_for(size, align, BLOCK_MAX_BYTES).expect("a class");
                 assert!(block_bytes(class) >= size);
                 assert!(align <= GRANULE_BYTES || block_bytes(class).is_multiple_of(align));
             }
         }
-        assert_eq!(class_for(1, 2 * CHUNK_BYTES), None);
-        assert_eq!(class_for(BLOCK_MAX_BYTES + 1, 64), None);
+        assert_eq!(class_for(1, 2 * CHUNK_BYTES, BLOCK_MAX_BYTES), None);
+        assert_eq!(class_for(BLOCK_MAX_BYTES + 1, 64, BLOCK_MAX_BYTES), None);
+        assert_eq!(class_for(1, 1, 0), None);
     }
 }

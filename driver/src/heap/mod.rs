@@ -93,7 +93,7 @@ impl Heap {
     /// [`ErrorKind::BadAlignment`] unless `align` is a power of two up to 2 MiB; [`ErrorKind::RegionFull`].
     #[inline]
     pub(crate) fn alloc(&self, size: u64, align: u64) -> Result<u64> {
-        if let Some(class) = class_for(size.max(1), align)
+        if let Some(class) = class_for(size.max(1), align, self.private.block_max_bytes)
             && align.is_power_of_two()
             && let Some(off) = self.private.pop(class)
         {
@@ -118,7 +118,7 @@ impl Heap {
             return Err(Error::new(ErrorKind::BadAlignment, text));
         }
         let heap = &self.private;
-        let attempt = || match class_for(size, align) {
+        let attempt = || match class_for(size, align, heap.block_max_bytes) {
             Some(class) => heap.alloc_block(class),
             None => heap.alloc_run(size.div_ceil(CHUNK_BYTES), align.div_ceil(CHUNK_BYTES)),
         };

@@ -30,6 +30,8 @@ pub(super) struct Private {
     /// Which process made it: a forked child must not touch the shared half.
     pub(super) forks: u32,
     pub(super) marks: Marks,
+    /// Larger requests get a run of chunks: all do where every extent has pages of its own.
+    pub(super) block_max_bytes: u64,
     /// The first reference byte.
     refs: *const Byte,
     bins: [Mutex<Bin>; CLASSES],
@@ -56,6 +58,7 @@ impl Private {
             process,
             forks: process::fork_count(),
             marks,
+            block_max_bytes: if layout.shape.protect { 0 } else { BLOCK_MAX_BYTES },
             refs,
             bins: [const { Mutex::new(Bin::new()) }; CLASSES],
             shards: AtomicU8::new(0),
@@ -239,7 +242,7 @@ impl Private {
         if new_len == len {
             return Ok(true);
         }
-        if size <= BLOCK_MAX_BYTES && new_len > block_bytes(class_of(size)) / 4 * 5 {
+        if size <= self.block_max_bytes && new_len > block_bytes(class_of(size)) / 4 * 5 {
             return Ok(false);
         }
         let chunks = self.lock()?;

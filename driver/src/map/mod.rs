@@ -6,6 +6,7 @@
 #![allow(unsafe_code, reason = "address space")]
 
 mod fault;
+mod guard;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -13,14 +14,15 @@ use std::ops::Range;
 use std::os::fd::AsFd;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::sys::mem::{self, Advice};
+use crate::sys::mem::{self, Access, Advice};
 use crate::sys::process;
 use crate::units::{MIB, index};
 
 pub(crate) use fault::install as install_fault_handler;
+pub(crate) use guard::{Admission, check_pages};
 
 /// Where slot 0 begins unless a region says otherwise.
 pub(crate) const DEFAULT_BASE: u64 = 0x4000_0000_0000;
@@ -38,6 +40,8 @@ pub(crate) struct Mapping {
     sealed: Mutex<BTreeMap<u64, u64>>,
     /// Page size of the sealed ranges; 0 while there are none.
     sealed_page_bytes: AtomicU64,
+    /// Where only what is open can be loaded.
+    guard: Option<Arc<guard::Guard>>,
 }
 
 /// A window placed by this process, or by the one it was forked from.
@@ -96,6 +100,7 @@ impl Mapping {
             watch: fault::Watch::new(base, len),
             sealed: Mutex::default(),
             sealed_page_bytes: AtomicU64::new(0),
+            guard: None,
         };
         for part in parts {
             let size = part.range.end - part.range.start;
@@ -128,6 +133,8 @@ impl Mapping {
 
     /// Makes every page of a range present, with as many threads as there are processors.
     pub(crate) fn prefault(&self, range: Range<u64>, writable: bool) -> Result<()> {
+        // What the kernel may not load for this process it does not make present either.
+        let _open = self.admit(&[(self.at(range.start).as_ptr(), range.end - range.start)])?;
         let advice = if writable { Advice::PopulateWrite } else { Advice::PopulateRead };
         let threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
         let step = (range.end - range.start).div_ceil(threads).next_multiple_of(2 * MIB);
@@ -149,7 +156,7 @@ impl Mapping {
     /// Forbids this process to store to `pages`, a range of whole pages of `page_bytes` each.
     pub(crate) fn seal(&self, pages: Range<u64>, page_bytes: u64) -> Result<()> {
         let mut sealed = self.sealed.lock().unwrap_or_else(PoisonError::into_inner);
-        mem::protect(self.at(pages.start), pages.end - pages.start, false)?;
+        mem::protect(self.at(pages.start), pages.end - pages.start, Access::Read)?;
         sealed.insert(pages.start, pages.end);
         self.sealed_page_bytes.store(page_bytes, Ordering::Release);
         Ok(())
@@ -178,12 +185,36 @@ impl Mapping {
                 }
             }
             let (from, to) = (start.max(range.start), end.min(range.end));
-            mem::protect(self.at(from), to - from, true)?;
+            mem::protect(self.at(from), to - from, Access::Write)?;
         }
         if sealed.is_empty() {
             self.sealed_page_bytes.store(0, Ordering::Release);
         }
         Ok(())
+    }
+
+    /// Makes a range inaccessible but for what is admitted, in units of `unit_bytes`.
+    pub(crate) fn guard(&mut self, range: Range<u64>, unit_bytes: u64) -> Result<()> {
+        let base = self.base() as u64;
+        self.guard = Some(Arc::new(guard::Guard::new(base + range.start..base + range.end, unit_bytes)?));
+        Ok(())
+    }
+
+    /// Whether this process can load only what is admitted.
+    pub(crate) fn is_guarded(&self) -> bool {
+        self.guard.is_some()
+    }
+
+    /// Makes ranges of a guarded window readable for as long as what it returns is kept: None where all are.
+    #[inline]
+    pub(crate) fn admit(&self, ranges: &[(*const u8, u64)]) -> Result<Option<Admission>> {
+        self.guard.as_ref().map(|guard| guard.admit(ranges)).transpose()
+    }
+
+    /// Whether all of a range can be loaded.
+    pub(crate) fn is_open(&self, address: *const u8, len: u64) -> bool {
+        let range = address as u64..(address as u64).saturating_add(len);
+        self.guard.as_ref().is_none_or(|guard| guard.is_open(&range))
     }
 
     fn at(&self, off: u64) -> NonNull<u8> {
@@ -199,6 +230,9 @@ impl Drop for Mapping {
             return;
         }
         self.watch.end();
+        if let Some(guard) = &self.guard {
+            guard.end();
+        }
         placed().retain(|p| p.base != self.base.as_ptr() as u64 || p.forks != self.forks);
         if let Err(e) = mem::unmap(self.base, self.len) {
             log::error!("leaving a window mapped: {e}");

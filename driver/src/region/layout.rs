@@ -60,6 +60,8 @@ pub(crate) struct Shape {
     pub(crate) leases: u64,
     /// Most names in the catalog.
     pub(crate) names: u64,
+    /// Every extent has chunks of its own, so that readers can have its pages protected.
+    pub(crate) protect: bool,
 }
 
 /// Offsets of the zones and tables, in bytes from the region's start.
@@ -89,7 +91,7 @@ impl Layout {
     /// [`ErrorKind::BadSize`] when a size is not a multiple of 2 MiB, does not hold the metadata, or
     /// exceeds a slot; [`ErrorKind::InvalidArgument`] for a count out of range.
     pub(crate) fn new(shape: Shape) -> Result<Self> {
-        let Shape { size_bytes, max_bytes, nodes, members, leases, names } = shape;
+        let Shape { size_bytes, max_bytes, nodes, members, leases, names, protect: _ } = shape;
         for (what, value, most) in [
             ("nodes", nodes, NODES_MAX),
             ("members", members, MEMBERS_PER_NODE_MAX),
@@ -222,7 +224,7 @@ mod tests {
     use crate::units::GIB;
 
     fn shape(size_bytes: u64, max_bytes: u64) -> Shape {
-        Shape { size_bytes, max_bytes, nodes: 4, members: 64, leases: 1024, names: 1024 }
+        Shape { size_bytes, max_bytes, nodes: 4, members: 64, leases: 1024, names: 1024, protect: false }
     }
 
     #[test]

@@ -9,6 +9,7 @@
 pub(crate) mod layout;
 pub(crate) mod lock;
 pub(crate) mod open;
+mod options;
 pub(crate) mod space;
 pub(crate) mod superblock;
 pub(crate) mod word;

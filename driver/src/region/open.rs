@@ -5,15 +5,18 @@ use std::sync::Arc;
 use memmap2::MmapOptions;
 use uuid::Uuid;
 
-use super::layout::{Layout, SLOT_BYTES, Shape};
+use super::layout::{CHUNK_BYTES, Layout};
+use super::options::{
+    HUGE_PAGES, base_of, check_given, check_options, check_owner, node_of, read_only, shape_of, slot_of,
+};
 use super::space::{Control, Space};
 use super::superblock::{HugePages, SUPERBLOCK_BYTES, Superblock};
 use crate::coherence::{Coherence, Part as StepPart, Step, does};
 use crate::device::{self, CoherenceReport, Device};
 use crate::error::{Error, ErrorKind, Result};
-use crate::map::{DEFAULT_BASE, Mapping, PROMISED_SLOTS, Part};
+use crate::map::{self, Mapping, PROMISED_SLOTS, Part};
 use crate::sys::process;
-use crate::uri::{Sort, Uri};
+use crate::uri::Uri;
 
 /// A region's bytes, mapped, and what they come from.
 pub(crate) struct Opened {
@@ -25,58 +28,6 @@ pub(crate) struct Opened {
     pub(crate) coherence: CoherenceReport,
     /// This process may store to the owner's zones: it runs on the owner node and asked for `rw`.
     pub(crate) writable: bool,
-}
-
-const DEFAULT_NAMES: u64 = 4096;
-const DEFAULT_NODES: u64 = 8;
-const DEFAULT_MEMBERS: u64 = 128;
-const DEFAULT_LEASES: u64 = 4096;
-const HUGE_PAGES: &[(&str, HugePages)] =
-    &[("none", HugePages::None), ("thp", HugePages::Transparent), ("2M", HugePages::Reserved)];
-
-fn shape_of(uri: &Uri) -> Result<Shape> {
-    let Some(size_bytes) = uri.size("size")? else {
-        let text = format!("region {:?} needs a size to be created; add ?size=1G", uri.label());
-        return Err(Error::new(ErrorKind::BadSize, text));
-    };
-    Ok(Shape {
-        size_bytes,
-        max_bytes: uri.size("max")?.unwrap_or(size_bytes),
-        nodes: uri.number("nodes")?.unwrap_or(DEFAULT_NODES),
-        members: uri.number("members")?.unwrap_or(DEFAULT_MEMBERS),
-        leases: uri.number("leases")?.unwrap_or(DEFAULT_LEASES),
-        names: uri.number("catalog")?.unwrap_or(DEFAULT_NAMES),
-    })
-}
-
-fn base_of(uri: &Uri) -> Result<u64> {
-    let base = uri.number("base")?.unwrap_or(DEFAULT_BASE);
-    if base == 0 || !base.is_multiple_of(SLOT_BYTES) {
-        let e = uri.invalid("base", "use a multiple of 1 TiB (0x10000000000) above 0");
-        return Err(e.with_kind(ErrorKind::BadAlignment));
-    }
-    Ok(base)
-}
-
-/// The slot asked for, or None for `auto`.
-fn slot_of(uri: &Uri) -> Result<Option<u64>> {
-    match uri.get("slot") {
-        None | Some("auto") => Ok(None),
-        Some(_) => match uri.number("slot")? {
-            Some(slot) if slot < PROMISED_SLOTS => Ok(Some(slot)),
-            _ => Err(uri.invalid("slot", format_args!("use auto or 0 to {}", PROMISED_SLOTS - 1))),
-        },
-    }
-}
-
-fn node_of(uri: &Uri, shape: &Shape) -> Result<u64> {
-    let node = uri.number("node")?.unwrap_or(0);
-    if node >= shape.nodes {
-        return Err(
-            uri.invalid("node", format_args!("this region has room for nodes 0 to {}", shape.nodes - 1))
-        );
-    }
-    Ok(node)
 }
 
 /// Creates the region `uri` describes and opens it.
@@ -206,19 +157,6 @@ pub(crate) fn check_again(uri: &Uri, opened: &Opened) -> Result<()> {
     Ok(())
 }
 
-fn check_given(uri: &Uri) -> Result<()> {
-    uri.given(Sort::Create).next().map_or(Ok(()), |option| {
-        Err(uri.invalid(
-            option,
-            "this option shapes a new region and means nothing for one that exists; leave it out",
-        ))
-    })
-}
-
-fn read_only(uri: &Uri) -> Result<bool> {
-    Ok(uri.choice("access", &[("rw", false), ("ro", true)])?.unwrap_or(false))
-}
-
 /// Opens the region `uri` names.
 pub(crate) fn open(uri: &Uri) -> Result<Opened> {
     let about = |e: Error| e.context(format_args!("region {:?}", uri.label()));
@@ -239,76 +177,6 @@ pub(crate) fn open(uri: &Uri) -> Result<Opened> {
     Ok(opened)
 }
 
-/// A name in a shared directory can be taken by anybody first: the region must be the expected user's.
-fn check_owner(uri: &Uri, device: &dyn Device, superblock: &Superblock) -> Result<()> {
-    let Some(uid) = device.owner_uid()? else { return Ok(()) };
-    let expected = match uri.number("owner")? {
-        Some(owner) => owner,
-        None => process::effective_uid().into(),
-    };
-    if u64::from(uid) == expected && superblock.owner_uid == uid {
-        return Ok(());
-    }
-    let text = format!(
-        "region {:?} belongs to user {uid} (its superblock says {}), not to user {expected}; if you trust that user, open it with owner={uid}",
-        uri.label(),
-        superblock.owner_uid
-    );
-    Err(Error::new(ErrorKind::NotYours, text))
-}
-
-/// Options that shaped the region must agree with it where they are given again.
-fn check_options(uri: &Uri, superblock: &Superblock) -> Result<()> {
-    let mismatch = |option: &str, given: String, there: String| {
-        let text = format!(
-            "region {:?}: {option}={given} was asked for, but the region has {option}={there}; leave the option out, or create the region anew",
-            uri.label()
-        );
-        Error::new(ErrorKind::OptionMismatch, text)
-    };
-    let shape = &superblock.shape;
-    let checks = [
-        ("size", uri.size("size")?, shape.size_bytes),
-        ("max", uri.size("max")?, shape.max_bytes),
-        ("base", uri.number("base")?, superblock.base),
-        ("slot", slot_of(uri)?, superblock.slot),
-        ("catalog", uri.number("catalog")?, shape.names),
-        ("nodes", uri.number("nodes")?, shape.nodes),
-        ("members", uri.number("members")?, shape.members),
-        ("leases", uri.number("leases")?, shape.leases),
-    ];
-    for (option, given, there) in checks {
-        if let Some(given) = given.filter(|given| *given != there) {
-            return Err(mismatch(option, given.to_string(), there.to_string()));
-        }
-    }
-    let coherence = uri.choice("coherence", CoherenceReport::NAMED)?;
-    if let Some(given) =
-        coherence.filter(|given| *given != superblock.coherence.unwrap_or(CoherenceReport::GLOBAL))
-    {
-        let word = |report| {
-            CoherenceReport::NAMED
-                .iter()
-                .find(|(_, named)| *named == report)
-                .map_or("", |(word, _)| word)
-                .to_owned()
-        };
-        return Err(mismatch(
-            "coherence",
-            word(given),
-            word(superblock.coherence.unwrap_or(CoherenceReport::GLOBAL)),
-        ));
-    }
-    match uri.choice("hugepages", HUGE_PAGES)? {
-        Some(given) if given != superblock.huge_pages => {
-            let word =
-                HUGE_PAGES.iter().find(|(_, h)| *h == superblock.huge_pages).map_or("", |(word, _)| word);
-            Err(mismatch("hugepages", uri.get("hugepages").unwrap_or_default().to_owned(), word.to_owned()))
-        }
-        _ => Ok(()),
-    }
-}
-
 /// Maps what this process stores to writable, and the rest read-only: the zone of its node, and the owner's zones
 /// if it is `writable`. Where pages are too large to tell the nodes' zones apart, all of these are.
 fn map(
@@ -318,6 +186,9 @@ fn map(
     node: u64,
     writable: bool,
 ) -> Result<Mapping> {
+    if layout.shape.protect {
+        map::check_pages(device.page_bytes(), CHUNK_BYTES)?;
+    }
     let (file, offset) = device.file();
     let end = layout.window_bytes(layout.shape.max_bytes);
     let own = if layout.node_stride.is_multiple_of(device.page_bytes()) {
@@ -334,9 +205,13 @@ fn map(
         Part { range: layout.data_off..end, writable },
     ];
     parts.retain(|part| !part.range.is_empty());
-    let mapping = Mapping::new(superblock.address(), file, offset, &parts)?;
+    let mut mapping = Mapping::new(superblock.address(), file, offset, &parts)?;
     if superblock.huge_pages == HugePages::Transparent {
         mapping.use_huge_pages(0..end)?;
+    }
+    // A process that writes has extents of its own among those it reads.
+    if layout.shape.protect && !writable {
+        mapping.guard(layout.data_off..end, CHUNK_BYTES)?;
     }
     Ok(mapping)
 }

@@ -75,6 +75,7 @@ enum At {
     NodesOff = 176,
     DataOff = 184,
     Coherence = 192,
+    Protect = 200,
 }
 
 impl Superblock {
@@ -101,6 +102,7 @@ impl Superblock {
         put(At::Names, self.shape.names);
         put(At::HugePages, self.huge_pages as u64);
         put(At::Coherence, coherence_number(self.coherence));
+        put(At::Protect, self.shape.protect.into());
         put(At::OwnerUid, self.owner_uid.into());
         put(At::OwnerNode, self.owner_node);
         put(At::Created, self.created_unix_ns);
@@ -166,6 +168,11 @@ impl Superblock {
             members: get(At::Members),
             leases: get(At::Leases),
             names: get(At::Names),
+            protect: match get(At::Protect) {
+                0 => false,
+                1 => true,
+                _ => return Err(corrupt("choice of protection")),
+            },
         };
         let layout =
             Layout::new(shape).map_err(|e| e.context("its superblock").with_kind(ErrorKind::Corrupt))?;
@@ -237,6 +244,7 @@ mod tests {
             members: 16,
             leases: 100,
             names: 100,
+            protect: true,
         };
         let superblock = Superblock {
             uuid: Uuid::from_bytes([7; 16]),

@@ -91,9 +91,24 @@ pub(crate) fn unmap(address: NonNull<u8>, len: u64) -> Result<()> {
         .map_err(|errno| failed("munmap", address.as_ptr() as usize, len, errno))
 }
 
-/// Allows or forbids stores to whole pages of one's own mapping.
-pub(crate) fn protect(address: NonNull<u8>, len: u64, writable: bool) -> Result<()> {
-    let prot = if writable { ProtFlags::PROT_READ | ProtFlags::PROT_WRITE } else { ProtFlags::PROT_READ };
+/// What can be done to memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Nothing.
+    None,
+    /// Loads.
+    Read,
+    /// Loads and stores.
+    Write,
+}
+
+/// Sets what can be done to whole pages of one's own mapping.
+pub(crate) fn protect(address: NonNull<u8>, len: u64, access: Access) -> Result<()> {
+    let prot = match access {
+        Access::None => ProtFlags::PROT_NONE,
+        Access::Read => ProtFlags::PROT_READ,
+        Access::Write => ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
+    };
     // SAFETY: taking rights away from or giving them to one's own mapping moves no memory.
     unsafe { nix::sys::mman::mprotect(address.cast(), length(len)?.get(), prot) }
         .map_err(|errno| failed("mprotect", address.as_ptr() as usize, len, errno))

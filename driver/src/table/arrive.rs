@@ -1,17 +1,19 @@
 //! Arrival: a reader's view of a table's bytes is made new when it is about to look at them, and not before.
 //!
 //! The lease keeps the bytes as they are, so each column of each batch has to arrive once for a table opened, and a
-//! column that nobody asks for never does: invalidating costs by the byte. Where hardware keeps memory coherent
-//! everything is there from the start.
+//! column that nobody asks for never does: invalidating costs by the byte. Where pages without a lease are protected,
+//! those of a column are readable from its arrival until the lease ends. Where hardware keeps memory coherent and nothing
+//! is protected everything is there from the start.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::descriptor::Descriptor;
 use super::shape::BufferRef;
 use super::tables::Tables;
 use crate::coherence::{Bytes, Step};
 use crate::error::Result;
+use crate::map::Admission;
 
 /// What an export asks before it shows bytes.
 pub trait Arrive: Send + Sync + 'static {
@@ -33,13 +35,18 @@ pub(super) struct Arrivals {
     regions: Vec<Arc<Tables>>,
     /// Batches, each with its columns and, last, the batch's own buffers; empty where nothing needs to arrive.
     arrived: Vec<AtomicBool>,
+    /// What keeps the pages of all that arrived readable.
+    admissions: Mutex<Vec<Admission>>,
 }
 
 impl Arrivals {
     pub(super) fn new(descriptor: &Descriptor, regions: Vec<Arc<Tables>>) -> Self {
-        let needed = regions.iter().any(|tables| tables.space.coherence().must_invalidate());
+        let needed = regions
+            .iter()
+            .any(|tables| tables.space.coherence().must_invalidate() || tables.space.mapping().is_guarded());
         let places = if needed { descriptor.n_batches() * (descriptor.schema().n_columns() + 1) } else { 0 };
-        Self { regions, arrived: (0..places).map(|_| AtomicBool::new(false)).collect() }
+        let arrived = (0..places).map(|_| AtomicBool::new(false)).collect();
+        Self { regions, arrived, admissions: Mutex::default() }
     }
 
     /// Makes columns of a batch new, those that are not yet.
@@ -73,6 +80,9 @@ impl Arrivals {
         }
         for (tables, ranges) in self.regions.iter().zip(ranges) {
             let space = &tables.space;
+            if let Some(admission) = space.mapping().admit(&ranges)? {
+                self.admissions.lock().unwrap_or_else(PoisonError::into_inner).push(admission);
+            }
             space.coherence().acquire(Step::DataIn, space.owner(), &ranges);
             space.check_alive()?;
             space.coherence().audit(&format!("table \"{}\"", descriptor.name().escape_debug()), ranges)?;

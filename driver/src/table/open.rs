@@ -60,6 +60,8 @@ impl Drop for Held {
         if self.forks != process::fork_count() {
             return;
         }
+        // What is protected without a lease is so before the lease ends.
+        self.arrivals = None;
         self.tables.leases.give_back(&self.lease);
         if self.tables.catalog().commit(self.slot).0 == self.generation {
             return;
@@ -192,6 +194,14 @@ impl Tables {
             || last.is_none_or(|last| self.space.data_off_of(last).is_none())
         {
             let text = format!("{len} bytes at {address:p} are not in the data of region {:?}", self.label);
+            return Err(Error::new(ErrorKind::ForeignPointer, text));
+        }
+        if !self.space.mapping().is_open(address, len) {
+            let text = format!(
+                "{len} bytes at {address:p} are not open here: region {:?} has protect=yes, and a process that only reads \
+                 loads there what it has open tables and columns of",
+                self.label
+            );
             return Err(Error::new(ErrorKind::ForeignPointer, text));
         }
         Ok((address, len))

@@ -42,6 +42,7 @@ impl Tables {
                 return Err(Error::new(ErrorKind::Corrupt, text));
             }
             list.push(off);
+            let _open = self.space.mapping().admit(&[self.space.range(off, GRANULE_BYTES)])?;
             off = self.space.remote(off + NEXT_RETIRED_AT as u64, 1)[0].load();
         }
         Ok(list)

@@ -136,8 +136,10 @@ impl Tables {
             );
             return Err(Error::new(ErrorKind::Corrupt, text));
         }
+        let range = self.space.range(off, len);
+        let _open = self.space.mapping().admit(&[range])?;
         let words = self.space.remote(off, len / 8);
-        self.space.coherence().acquire(Step::DescriptorIn, self.space.owner(), &[self.space.range(off, len)]);
+        self.space.coherence().acquire(Step::DescriptorIn, self.space.owner(), &[range]);
         let mut bytes = Vec::with_capacity(index(len));
         for word in words {
             bytes.extend_from_slice(&word.load().to_le_bytes());

@@ -33,7 +33,10 @@ fn another_node_reads_and_changes_nothing() {
     fails(1, &["rm", &borrowed, "t"], "only processes of its owner, node 0");
     fails(1, &["fence", &borrowed, "2", "--confirm-off"], "only processes of its owner, node 0");
     let stat = ok(&["stat", &scratch.uri]);
-    assert!(stat.contains("not kept coherent between nodes; all write back and invalidate; lines of 128 bytes"), "{stat}");
+    assert!(
+        stat.contains("not kept coherent between nodes; all write back and invalidate; lines of 128 bytes"),
+        "{stat}"
+    );
     assert_eq!(scratch.json("stat")["coherence"]["borrowers_invalidate"], json!(true));
     scratch.verify();
 }
@@ -43,10 +46,7 @@ fn a_silent_node_is_in_quarantine_until_it_is_fenced() {
     let scratch = scratch("fence");
     let region = Context::new().expect("context").open(&format!("{}?node=1", scratch.uri)).expect("open");
     let table = region.open_table("t", &OpenOptions::default()).expect("table");
-    assert_eq!(
-        (&node(&scratch, 1)["state"], &node(&scratch, 1)["leases"]),
-        (&json!("present"), &json!(1))
-    );
+    assert_eq!((&node(&scratch, 1)["state"], &node(&scratch, 1)["leases"]), (&json!("present"), &json!(1)));
 
     fails(2, &["fence", &scratch.uri, "1"], "--confirm-off");
     fails(1, &["fence", &scratch.uri, "0", "--confirm-off"], "cannot be fenced");
@@ -70,9 +70,10 @@ fn a_silent_node_is_in_quarantine_until_it_is_fenced() {
 fn a_dead_reader_without_a_lease_keeps_nothing() {
     let scratch = scratch("quarantine");
     // A reader that is stopped: it gives no sign of life, and nothing is proven.
-    let mut reader = common::command(&["wait", &format!("{}?node=1", scratch.uri), "never", "--timeout", "600s"])
-        .spawn()
-        .expect("a reader");
+    let mut reader =
+        common::command(&["wait", &format!("{}?node=1", scratch.uri), "never", "--timeout", "600s"])
+            .spawn()
+            .expect("a reader");
     let until = Instant::now() + Duration::from_secs(60);
     while scratch.json("stat")["nodes"].as_array().is_none_or(|nodes| nodes.len() < 2) {
         assert!(Instant::now() < until, "the reader never came");

@@ -39,7 +39,10 @@ fn bare_copy(from: &[u8], to: *mut u8) {
             // SAFETY: inside both, which are of that length and aligned to 16 bytes at every step.
             unsafe {
                 let bytes = _mm_loadu_si128(from.as_ptr().add(off).cast::<__m128i>());
-                _mm_stream_si128(std::ptr::with_exposed_provenance_mut::<u8>(to + off).cast::<__m128i>(), bytes);
+                _mm_stream_si128(
+                    std::ptr::with_exposed_provenance_mut::<u8>(to + off).cast::<__m128i>(),
+                    bytes,
+                );
             }
         }
         // SAFETY: orders stores, and changes nothing.
@@ -145,7 +148,8 @@ fn latency() {
             values.extend([value; 16]).expect("room");
             Arc::new(Int64Array::new(values.freeze(), None)) as _
         };
-        let batch = RecordBatch::try_from_iter([("a", column(1)), ("b", column(2)), ("sent", column(time()))]);
+        let batch =
+            RecordBatch::try_from_iter([("a", column(1)), ("b", column(2)), ("sent", column(time()))]);
         publish(region, "t", &batch.expect("batch"));
     };
     let mut reader = Command::new(std::env::current_exe().expect("self"))

@@ -17,6 +17,10 @@ pub const DEADLINE: Duration = Duration::from_secs(120);
 /// The environment variable that makes a test program a peer: the role.
 pub const ROLE: &str = "CSM_TEST_ROLE";
 
+/// The environment variable that names the emulator of a test program built for another instruction set: the
+/// kernel cannot start one by itself.
+pub const RUNNER: &str = "CSM_TEST_RUNNER";
+
 /// What a peer does.
 pub type Role = fn(&mut Inside);
 
@@ -90,6 +94,16 @@ pub fn run_role(roles: &[(&str, Role)]) -> Option<i32> {
     Some(0)
 }
 
+/// This program, to be started again: by the emulator that [`RUNNER`] names, if one does.
+#[must_use]
+pub fn this_program() -> Command {
+    let program = std::env::current_exe().expect("this program");
+    let Ok(runner) = std::env::var(RUNNER) else { return Command::new(program) };
+    let mut command = Command::new(runner);
+    command.arg(program);
+    command
+}
+
 /// A peer as the test sees it. Killed when dropped.
 pub struct Peer {
     role: String,
@@ -108,8 +122,7 @@ impl Peer {
     /// Starts this program in `role`, with more in its environment.
     #[must_use]
     pub fn start_with(role: &str, args: &[&str], env: &[(&str, &str)]) -> Self {
-        let program = std::env::current_exe().expect("this program");
-        let mut child = Command::new(program)
+        let mut child = this_program()
             .args(args)
             .env(ROLE, role)
             .envs(env.iter().copied())

@@ -12,3 +12,4 @@ pub mod every;
 pub mod life;
 pub mod ops;
 pub mod random;
+pub mod writers;

@@ -117,12 +117,12 @@ pub fn kills() -> Outcome {
     let region = scratch.create("size=20M&catalog=16&nodes=2&members=8&leases=560");
     let mut random = Random(count);
     let start = |role: &str, random: &mut Random| {
-        let uri = if role == "reader" { scratch.with("node=1") } else { scratch.uri.clone() };
+        let uri = if role == "reader-of-all" { scratch.with("node=1") } else { scratch.uri.clone() };
         let mut peer = Peer::start(role, &[&uri, &random.number().to_string()]);
         peer.await_line("at work");
         peer
     };
-    const ROLES: [&str; 3] = ["worker", "worker", "reader"];
+    const ROLES: [&str; 3] = ["worker", "worker", "reader-of-all"];
     let mut peers: Vec<Peer> = ROLES.iter().map(|role| start(role, &mut random)).collect();
     for kill in 0..count {
         // Some work first; how much decides nothing but where the kill strikes.

@@ -99,6 +99,7 @@ impl Region {
             members: MEMBERS as u64,
             leases: 8,
             names: 8,
+            protect: false,
         };
         let layout = Layout::new(shape).expect("layout");
         let window = layout.window_bytes(shape.max_bytes);

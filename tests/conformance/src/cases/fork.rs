@@ -10,7 +10,7 @@ use crate::table::{assert_empty, assert_sound, open, publish_stamp, read_stamp, 
 use crate::{Fixture, Outcome, Scratch};
 
 /// Runs `f` in a forked child and waits for its good end.
-fn in_child(f: impl FnOnce()) {
+pub(super) fn in_child(f: impl FnOnce()) {
     // SAFETY: this process has one thread, so the child may do as it likes; it ends without returning.
     let child = unsafe { libc::fork() };
     assert!(child >= 0, "fork");

@@ -15,6 +15,7 @@ mod fork;
 mod full;
 mod garbage;
 mod grow;
+mod guarded;
 mod lost;
 mod memory;
 mod names;
@@ -95,6 +96,8 @@ pub const ALL: &[(&str, Case)] = &[
     ("hostile superblocks", garbage::superblocks),
     ("hostile descriptors", garbage::descriptors),
     ("hostile options", garbage::uris),
+    ("loads without a lease", guarded::loads),
+    ("what several have open is counted", guarded::shared),
 ];
 
 /// Every role of a peer, by name.
@@ -123,4 +126,5 @@ pub const ROLES: &[(&str, Role)] = &[
     ("fork-anew", fork::member_role),
     ("as-user", people::role),
     ("garbage", garbage::role),
+    ("load", guarded::role),
 ];

@@ -17,6 +17,7 @@ const CHECKED: &[(&str, &str, &str)] = &[
     ("nodes", "3", "2"),
     ("members", "9", "10"),
     ("leases", "60", "56"),
+    ("protect", "no", "yes"),
 ];
 
 pub(super) fn checked(fixture: &dyn Fixture) -> Outcome {

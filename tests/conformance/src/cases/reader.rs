@@ -18,13 +18,17 @@ fn read(table: &Table) -> String {
     }
 }
 
-/// Opens region 0, says "ready" or the error, and then does what it is told about one table at a time:
+/// Opens region 0 and others that its tables need, says "ready" or the error, and then does what it is told about one
+/// table at a time:
 /// "open NAME", "read", "check", "drop", "retries"; anything else ends it.
 pub(super) fn role(inside: &mut Inside) {
     let region: Region = match Context::new().expect("context").open(inside.arg(0)) {
         Ok(region) => region,
         Err(e) => return inside.say(format_args!("{}: {e}", e.kind().name())),
     };
+    let context = Context::new().expect("context");
+    let others = (1..).take_while(|i| inside.has(*i)).map(|i| context.open(inside.arg(i)).expect("open"));
+    let _others: Vec<Region> = others.collect();
     inside.say("ready");
     let mut held: Option<Table> = None;
     loop {

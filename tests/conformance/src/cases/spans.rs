@@ -111,7 +111,7 @@ pub(super) fn verify_while_publishing(fixture: &dyn Fixture) -> Outcome {
     let (home, other) = (one.create(options), two.create(options));
     let mut verifier = Peer::start("verify-anchors", &[&one.uri, &two.uri, "verify"]);
     verifier.await_line("ready");
-    for stamp in 0..150 {
+    for stamp in 0..fixture.scaled(1000).min(150).cast_signed() {
         publish(&home, "t", &[across(&home, &other, stamp)], true).expect("publish");
         // Whoever gets memory of the other region now must not get the table's.
         let taken: Vec<NonNull<u8>> = (0..3).map(|_| other.alloc(20_000, 64).expect("room")).collect();
