@@ -1,6 +1,6 @@
 //! What software coherence costs, on this machine's own memory with real cache instructions (`coherence=lc`): a bulk
 //! copy with publish beside the bare loop, opening a large table, and the way from publish to the first value.
-#![allow(unsafe_code, reason = "the bare loop")]
+#![allow(unsafe_code, clippy::cast_ptr_alignment, reason = "the bare loop")]
 #![allow(clippy::expect_used, reason = "a benchmark stops at the first error")]
 
 use std::hint::black_box;
@@ -14,7 +14,7 @@ use arrow_array::{Int64Array, RecordBatch};
 use csm::{Context, OpenOptions, PublishOptions, Region};
 use csm_bench::{Scratch, median, micros, row, timed};
 
-const GIB: usize = 1 << 30;
+const GIB: i64 = 1 << 30;
 const REPLACE: PublishOptions = PublishOptions { replace: true, seal: false };
 const LC: &str = "coherence=lc&hugepages=thp";
 
@@ -23,8 +23,8 @@ fn publish(region: &Region, name: &str, batch: &RecordBatch) {
     region.publish_record_batches(name, batch.schema(), batches, &REPLACE).expect("publish");
 }
 
-fn columns(columns: usize, rows: usize, first: i64) -> RecordBatch {
-    let column = || Arc::new(Int64Array::from_iter_values((0..rows).map(|row| row as i64 + first))) as _;
+fn columns(columns: usize, rows: i64) -> RecordBatch {
+    let column = || Arc::new(Int64Array::from_iter_values(0..rows)) as _;
     RecordBatch::try_from_iter((0..columns).map(|i| (format!("c{i}"), column()))).expect("batch")
 }
 
@@ -58,9 +58,9 @@ fn bare_copy(from: &[u8], to: *mut u8) {
 fn bulk_copy() {
     let scratch = Scratch::new("bulk", &format!("size=2300M&{LC}"));
     let region = scratch.region();
-    let batch = columns(1, GIB / 8, 1);
+    let batch = columns(1, GIB / 8);
     let values = batch.column(0).as_primitive::<Int64Type>().values().inner().clone();
-    let extent = region.alloc(GIB as u64, 64).expect("room");
+    let extent = region.alloc(GIB.cast_unsigned(), 64).expect("room");
     let mut ratios = Vec::new();
     let (mut ours, mut bare) = (Duration::MAX, Duration::MAX);
     for run in 0..9 {
@@ -96,7 +96,7 @@ fn open_large(uri: &str) {
 
 fn opening() {
     let scratch = Scratch::new("open", &format!("size=1200M&{LC}"));
-    publish(scratch.region(), "t", &columns(10, GIB / 80, 1));
+    publish(scratch.region(), "t", &columns(10, GIB / 80));
     let out = Command::new(std::env::current_exe().expect("self"))
         .env("CSM_BENCH_OPEN", format!("{}?node=1", scratch.uri()))
         .output()
