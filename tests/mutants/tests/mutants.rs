@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use csm_conformance::process::{Inside, Peer, run_role};
+use csm_conformance::process::{Inside, Peer, Role, run_role};
 use csm_mutants::scenarios::{ALL, Stage};
 use csm_mutants::{EXPLAINED, node};
 
@@ -28,7 +28,7 @@ fn killed_by(mutant: Option<&str>) -> Option<String> {
 }
 
 fn main() {
-    let roles: &[(&str, fn(&mut Inside))] = &[("play", play), ("node", node::role)];
+    let roles: &[(&str, Role)] = &[("play", play), ("node", node::role)];
     if let Some(status) = run_role(roles) {
         std::process::exit(status);
     }
