@@ -11,6 +11,7 @@
 
 mod step;
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -209,7 +210,11 @@ impl Coherence {
     ///
     /// # Errors
     /// [`ErrorKind::Incoherent`] that names the address and the step that is missing.
-    pub(crate) fn audit(&self, what: &str, ranges: impl IntoIterator<Item = Bytes>) -> Result<()> {
+    pub(crate) fn audit(
+        &self,
+        what: fmt::Arguments<'_>,
+        ranges: impl IntoIterator<Item = Bytes>,
+    ) -> Result<()> {
         if self.is_lost() {
             // Nothing moves any more, whoever forgot what: the caller says so.
             return Ok(());
@@ -223,7 +228,7 @@ impl Coherence {
         Ok(())
     }
 
-    fn explain(&self, what: &str, address: u64, flaw: Flaw) -> String {
+    fn explain(&self, what: fmt::Arguments<'_>, address: u64, flaw: Flaw) -> String {
         let Flaw { writer, not_home, .. } = flaw;
         if not_home {
             format!(

@@ -85,7 +85,9 @@ impl Arrivals {
             }
             space.coherence().acquire(Step::DataIn, space.owner(), &ranges);
             space.check_alive()?;
-            space.coherence().audit(&format!("table \"{}\"", descriptor.name().escape_debug()), ranges)?;
+            space
+                .coherence()
+                .audit(format_args!("table \"{}\"", descriptor.name().escape_debug()), ranges)?;
         }
         for column in wanted {
             places[column].store(true, Ordering::Release);

@@ -177,7 +177,7 @@ impl Tables {
         let regions = || std::iter::once(self).chain(&others);
         let bases: Vec<*const u8> = regions().map(|tables| tables.space.ptr(0).cast_const()).collect();
         let body = self.space.range(at.off + HEADER_LEN as u64, at.len - HEADER_LEN as u64);
-        self.space.coherence().audit(&format!("descriptor of \"{}\"", name.escape_debug()), [body])?;
+        self.space.coherence().audit(format_args!("descriptor of \"{}\"", name.escape_debug()), [body])?;
         self.space.check_alive()?;
         held.arrivals = Some(Arrivals::new(&descriptor, regions().cloned().collect()));
         let held = Arc::new(held);

@@ -173,7 +173,7 @@ impl Placed {
     }
 
     /// Checks that every buffer is home, where the device can tell.
-    pub(super) fn audit(&self, what: &str) -> Result<()> {
+    pub(super) fn audit(&self, what: std::fmt::Arguments<'_>) -> Result<()> {
         let own = self.used.iter().chain(&self.copied_in).copied();
         self.home.space.coherence().audit(what, own)?;
         self.others

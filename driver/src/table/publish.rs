@@ -92,7 +92,7 @@ impl Tables {
         let anchors = placed_at.anchors(self, descriptor.at.off).map_err(about)?;
         published.generation = anchors
             .commit_around(self, |locked| {
-                let home = || placed_at.audit(&format!("table \"{name}\""));
+                let home = || placed_at.audit(format_args!("table \"{name}\""));
                 self.commit(locked, name, &descriptor, options.replace, &home)
             })
             .map_err(about)?;
@@ -155,7 +155,7 @@ impl Tables {
         let bytes = self.space.range(descriptor.at.off, descriptor.at.len);
         self.space.coherence().release(Step::TableHome, &[bytes]);
         self.space.check_alive()?;
-        self.space.coherence().audit(&format!("descriptor of \"{}\"", name.escape_debug()), [bytes])?;
+        self.space.coherence().audit(format_args!("descriptor of \"{}\"", name.escape_debug()), [bytes])?;
         home()?;
         heap.retain(&descriptor.extents)?;
         if let Some(old) = &old {
