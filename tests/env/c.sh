@@ -9,4 +9,5 @@ if [ "${1:-}" = asan ]; then
     prove_sanitizers "$CC"
     flags="$flags $SANITIZE"
 fi
+SCHEMES="shm incoherent"
 run_programs "$CC $flags" "-L$OUT -lcsm -Wl,-rpath,$OUT -lm" c-examples/*.c tests/c/*.c

@@ -17,4 +17,5 @@ if [ "${2:-}" = asan ]; then
     # Arrow's own type information is hidden in its library, so UBSan cannot check its vtables.
     flags="$flags $SANITIZE -fno-sanitize=vptr"
 fi
+SCHEMES="shm incoherent"
 run_programs "$CXX $flags" "$link" cpp-arrow-glue/tests/*.cc cpp-arrow-glue/examples/*.cc

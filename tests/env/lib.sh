@@ -54,20 +54,24 @@ prove_sanitizers() {
 }
 
 # run_programs COMPILE LINK SOURCE...: compiles each program and runs it without arguments, which
-# makes it check itself.
+# makes it check itself, on each of $SCHEMES.
+SCHEMES=shm
 run_programs() {
     compile=$1 link=$2 passed=0 failed=0 unable=0
     shift 2
     for source; do
         [ -e "$source" ] || continue
         program=$WORK/$(basename "${source%.*}")
-        status=0
-        $compile "$source" -o "$program" $link && timeout -k 5 300 "$program" >"$WORK/log" 2>&1 || status=$?
-        case $status in
-            0) passed=$((passed + 1)); echo "ok       $source" ;;
-            77) unable=$((unable + 1)); echo "SKIPPED  $source: $(tail -n 1 "$WORK/log")" | tee -a "$TARGET/skipped" ;;
-            *) failed=$((failed + 1)); echo "FAILED   $source (status $status)"; tail -n 60 "$WORK/log" 2>/dev/null || : ;;
-        esac
+        $compile "$source" -o "$program" $link || { failed=$((failed + 1)); echo "FAILED   $source"; continue; }
+        for scheme in $SCHEMES; do
+            status=0
+            CSM_TEST_SCHEME=$scheme timeout -k 5 300 "$program" >"$WORK/log" 2>&1 || status=$?
+            case $status in
+                0) passed=$((passed + 1)); echo "ok       $source, $scheme:" ;;
+                77) unable=$((unable + 1)); echo "SKIPPED  $source: $(tail -n 1 "$WORK/log")" | tee -a "$TARGET/skipped" ;;
+                *) failed=$((failed + 1)); echo "FAILED   $source, $scheme: (status $status)"; tail -n 60 "$WORK/log" ;;
+            esac
+        done
         rm -f "$WORK/log" "$program"
     done
     echo "$passed passed, $failed failed, $unable skipped"

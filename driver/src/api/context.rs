@@ -17,6 +17,7 @@ use crate::member::beat::Beat;
 use crate::member::{ControlFile, Member};
 use crate::region::open::{self, Opened};
 use crate::sys::{file, process};
+use crate::table::LastPublished;
 use crate::table::tables::Tables;
 use crate::uri::Uri;
 
@@ -182,6 +183,7 @@ impl Context {
         }
         let beat = (!device.is_one_host()).then(|| Beat::start(member.clone())).transpose()?;
         Ok(Tables {
+            last: LastPublished::default(),
             beat,
             label: uri.label(),
             uuid,

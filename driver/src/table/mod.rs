@@ -35,5 +35,6 @@ mod verify;
 pub use list::{TableInfo, TableLease};
 pub use nodes::{NodeInfo, NodeState};
 pub use open::{OpenOptions, Table};
+pub(crate) use publish::LastPublished;
 pub use publish::{PublishOptions, Published};
 pub use verify::VerifyReport;

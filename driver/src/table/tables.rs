@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::catalog::{Catalog, DescriptorAt};
 use super::descriptor::{Envelope, HEADER_LEN, MAX_NAME_LEN, NEXT_RETIRED_AT};
+use super::publish::LastPublished;
 use crate::coherence::Step;
 use crate::error::{Error, ErrorKind, Result};
 use crate::heap::{self, Heap};
@@ -48,6 +49,7 @@ pub(crate) struct Tables {
     pub(crate) patience: Duration,
     pub(crate) regions: &'static dyn Regions,
     pub(crate) forks: u32,
+    pub(crate) last: LastPublished,
     /// Signs of life, where no kernel sees all nodes.
     pub(crate) beat: Option<Beat>,
 }
