@@ -106,8 +106,8 @@ pub const OPTIONS: &[(&str, Sort, &str, &str)] = &[
     (
         "boot",
         Sort::PerOpen,
-        "1",
-        "which start of the simulated node this is; a new one loses the node's cache",
+        "last",
+        "which start of the simulated node this is, from 1; a larger one loses the node's cache",
     ),
     ("delay", Sort::PerOpen, "0ms", "how long the simulated link takes to move lines, a fence"),
     ("loss", Sort::PerOpen, "never", "lines after which the simulated link fails in this process"),

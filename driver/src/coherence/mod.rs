@@ -233,7 +233,7 @@ impl Coherence {
         if not_home {
             format!(
                 "{what}: node {writer} stored to {address:#x} and did not write it back: on a real link other nodes read what was there before. \
-                 Missing step: publish after the last store (or release the range)"
+                 Missing step: the write-back of that store. A published table must not change; publish a new one in its place"
             )
         } else {
             format!(

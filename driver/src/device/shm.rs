@@ -50,19 +50,24 @@ impl Shm {
                 format_args!("this machine has no such node, see {NUMA_NODES}; or use any"),
             ));
         }
-        Ok(Self { window: ShmFile::create(uri, path)?, huge, numa, flush: flush_of(uri) })
+        Ok(Self { window: ShmFile::create(uri, path)?, huge, numa, flush: flush_of(uri)? })
     }
 
     pub(crate) fn open(uri: &Uri, writable: bool) -> Result<Self> {
         let Some(path) = existing(uri) else { return Err(shm_file::not_there(uri, &shm_path(uri))) };
         let huge = !path.starts_with(SHM_DIR);
         let window = ShmFile::open(uri, path, writable)?;
-        Ok(Self { window, huge, numa: None, flush: flush_of(uri) })
+        Ok(Self { window, huge, numa: None, flush: flush_of(uri)? })
     }
 }
 
-fn flush_of(uri: &Uri) -> Option<String> {
-    uri.get("flush").filter(|choice| *choice != "auto").map(ToOwned::to_owned)
+/// The instruction to use, which this machine has.
+fn flush_of(uri: &Uri) -> Result<Option<String>> {
+    let choice = uri.get("flush").filter(|choice| *choice != "auto");
+    if choice.is_some() {
+        arch::native(choice).map_err(|e| e.context(format_args!("region {:?}", uri.label())))?;
+    }
+    Ok(choice.map(ToOwned::to_owned))
 }
 
 /// Every region of this host that can be read.

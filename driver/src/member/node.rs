@@ -131,8 +131,8 @@ pub(super) fn begin(space: &Space, control: &ControlFile, boot: u64) -> Result<u
         return Ok(incarnation);
     }
     if incarnation != 0 && node == space.owner() {
-        let text = "its owner, this node, has started anew since: what its caches held of the region is lost; \
-             destroy the region and create it anew";
+        let text = "its owner, this node, has started anew since (a simulated one: boot= says so): what its caches held of the \
+             region is lost; destroy the region and create it anew";
         return Err(Error::new(ErrorKind::RegionLost, text));
     }
     let members = space.layout().shape.members;

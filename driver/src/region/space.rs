@@ -256,7 +256,8 @@ impl Space {
             return Err(Error::new(
                 ErrorKind::RegionLost,
                 "the memory behind the region went away while it was mapped (its file was truncated, its device \
-                 detached, or the link to it failed); close the region and create it anew",
+                 detached, or the link to it failed, as loss= asks a simulated one to); close the region and open it again, \
+                 and if that fails create it anew",
             ));
         }
         Ok(())

@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::descriptor::Descriptor;
+use super::open::buffers;
 use super::tables::{HIDDEN, Tables};
 use crate::error::Result;
 use crate::heap::COUNT;
@@ -140,6 +141,13 @@ impl Tables {
             0 => self.check_data(off, len),
             _ => Ok(()),
         })?;
+        if self.space.node() == self.space.owner() {
+            // Where the device can tell: what was stored after publishing is not home.
+            let own = buffers(&descriptor).filter(|(region, ..)| *region == 0);
+            let bytes = own.map(|(_, off, len)| self.space.range(off, len));
+            let name = descriptor.name().escape_debug();
+            self.space.coherence().audit(format_args!("table \"{name}\""), bytes)?;
+        }
         for extent in descriptor.extents() {
             self.check_data(extent, GRANULE_BYTES)?;
             *counts.entry(extent).or_insert(0) += 1;

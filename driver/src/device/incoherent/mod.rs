@@ -74,6 +74,12 @@ impl Incoherent {
             seed: uri.number("seed")?.unwrap_or(DEFAULT_SEED),
             report: uri.choice("profile", CoherenceReport::NAMED)?.unwrap_or(CoherenceReport::LOCAL),
         };
+        if uri.get("loss").is_some_and(|loss| loss != "never") {
+            return Err(uri.invalid(
+                "loss",
+                "a region is created on a link that works; create it, then open it with loss=",
+            ));
+        }
         let boot = boot_of(uri)?.unwrap_or(1);
         let home = ShmFile::create(uri, names.home())?;
         let file = home.create_sibling(names.link())?;
@@ -124,6 +130,13 @@ fn start_node(uri: &Uri, link: &Link, node: u64) -> Result<(u64, ShmFile)> {
     let mut held = link.lock()?;
     let known = link.boot(node);
     let boot = boot_of(uri)?.unwrap_or(known.max(1));
+    if boot < known {
+        let text = format!(
+            "region {:?}: node {node} has been started as boot={known}, and starts are counted upwards; use that, a larger number, or leave boot= out",
+            uri.label()
+        );
+        return Err(Error::new(ErrorKind::InvalidArgument, text));
+    }
     if boot != known {
         if known != 0 && file::is_locked_at(&link.names.control(node))? {
             let text = format!(

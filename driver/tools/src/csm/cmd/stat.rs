@@ -97,7 +97,7 @@ fn print_nodes(out: &mut Output, nodes: &[NodeInfo]) -> Result<()> {
         let why = match node.state {
             NodeState::Present => String::new(),
             NodeState::Silent => format!(
-                "in quarantine: no sign of life for {} s; its leases keep {} retired generations until it goes on, ends, starts anew, or is fenced",
+                "in quarantine: no sign of life for {} s; its leases keep {} retired generations until it goes on, another process of it clears up, it starts anew, or is fenced",
                 node.silent_ns / 1_000_000_000,
                 node.retired_kept
             ),
@@ -173,12 +173,19 @@ fn print(
         size(info.metadata_bytes),
         size(stats.data_bytes)
     ))?;
-    out.line(format_args!(
-        "data     {} live, {} free, {} the largest that fits",
-        size(stats.live_bytes),
-        size(stats.free_bytes),
-        size(stats.largest_free_bytes)
-    ))?;
+    if info.node != info.owner_node && info.coherence.reader_invalidates.borrower {
+        out.line(format_args!(
+            "data     how much of it is free is known to processes of node {} alone",
+            info.owner_node
+        ))?;
+    } else {
+        out.line(format_args!(
+            "data     {} live, {} free, {} the largest that fits",
+            size(stats.live_bytes),
+            size(stats.free_bytes),
+            size(stats.largest_free_bytes)
+        ))?;
+    }
     out.line(format_args!(
         "tables   {} of at most {}, {} more removed or replaced and still read",
         stats.tables, info.names, stats.retired
