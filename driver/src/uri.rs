@@ -221,6 +221,25 @@ impl Uri {
         Error::new(ErrorKind::InvalidArgument, format!("region {:?}: {option}={value}: {why}", self.label()))
     }
 
+    /// The error for an option whose value `given` is not what the region has.
+    pub(crate) fn mismatch(&self, option: &str, given: impl fmt::Display, there: impl fmt::Display) -> Error {
+        let text = format!(
+            "region {:?}: {option}={given} was asked for, but the region has {option}={there}; leave the option out, or create the region anew",
+            self.label()
+        );
+        Error::new(ErrorKind::OptionMismatch, text)
+    }
+
+    /// This process's node, of a region that has room for `nodes`.
+    pub(crate) fn node(&self, nodes: u64) -> Result<u64> {
+        let node = self.number("node")?.unwrap_or(0);
+        if node >= nodes {
+            let last = nodes - 1;
+            return Err(self.invalid("node", format_args!("this region has room for nodes 0 to {last}")));
+        }
+        Ok(node)
+    }
+
     /// An option that is a size in bytes.
     pub(crate) fn size(&self, option: &str) -> Result<Option<u64>> {
         let parse = |text| {

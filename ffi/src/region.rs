@@ -181,7 +181,7 @@ export! {
     pub fn csm_region_info(region: *const csm_region_t, info: *mut csm_region_info_t) -> Result {
         let room = info.room()?;
         let info = region.object()?.info()?;
-        let pick = |roles: csm::Roles| if info.node == info.owner_node { roles.owner } else { roles.borrower };
+        let owns = info.node == info.owner_node;
         room.fill(&csm_region_info_t {
             struct_size: 0,
             base: std::ptr::with_exposed_provenance_mut(usize::try_from(info.base).unwrap_or(0)),
@@ -201,8 +201,8 @@ export! {
             uuid: chars(&info.uuid),
             label: chars(&info.label),
             line_bytes: info.coherence.line_bytes,
-            writes_back: pick(info.coherence.writer_writes_back).into(),
-            invalidates: pick(info.coherence.reader_invalidates).into(),
+            writes_back: info.coherence.writer_writes_back.of(owns).into(),
+            invalidates: info.coherence.reader_invalidates.of(owns).into(),
         });
         Ok(())
     }

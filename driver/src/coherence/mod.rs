@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) use step::{Part, Step};
 
 use crate::arch::{self, CacheOps, Coherent};
-use crate::device::{CoherenceReport, Device, Flaw, Roles};
+use crate::device::{CoherenceReport, Device, Flaw};
 use crate::error::{Error, ErrorKind, Result};
 use crate::units::index;
 
@@ -99,8 +99,8 @@ impl Coherence {
         node: u64,
         owner: u64,
     ) -> Result<Self> {
-        let pick = |roles: Roles| if node == owner { roles.owner } else { roles.borrower };
-        let (write_back, invalidate) = (pick(report.writer_writes_back), pick(report.reader_invalidates));
+        let write_back = report.writer_writes_back.of(node == owner);
+        let invalidate = report.reader_invalidates.of(node == owner);
         let cache =
             if write_back || invalidate { device.cache_ops(base)? } else { Box::new(Coherent) as Box<_> };
         Ok(Self {
@@ -126,31 +126,21 @@ impl Coherence {
 
     /// Brings the lines of ranges that this node writes home.
     pub(crate) fn release(&self, step: Step, ranges: &[Bytes]) {
-        visit(step, false);
-        self.write_home(step, ranges);
-        if self.write_back && does(step, Part::Fence) {
-            visit(step, true);
-            self.complete();
+        self.start_release(step, ranges);
+        if self.write_back {
+            self.complete(step);
         }
     }
 
     /// Brings lines home, and keeps every later load behind that: also where hardware keeps memory coherent.
     pub(crate) fn release_before_loads(&self, step: Step, ranges: &[Bytes]) {
-        visit(step, false);
-        self.write_home(step, ranges);
-        if does(step, Part::Fence) {
-            visit(step, true);
-            self.complete();
-        }
+        self.start_release(step, ranges);
+        self.complete(step);
     }
 
     /// Starts to bring lines home. It is complete with the next release by this thread.
     pub(crate) fn start_release(&self, step: Step, ranges: &[Bytes]) {
         visit(step, false);
-        self.write_home(step, ranges);
-    }
-
-    fn write_home(&self, step: Step, ranges: &[Bytes]) {
         if self.write_back && does(step, Part::WriteBack) {
             let lines = self.each(ranges, |address, len| self.cache.write_back(address, len));
             self.counters.lines_written_back.fetch_add(lines, Ordering::Relaxed);
@@ -167,10 +157,7 @@ impl Coherence {
             let lines = self.each(ranges, |address, len| self.cache.invalidate(address, len));
             self.counters.lines_invalidated.fetch_add(lines, Ordering::Relaxed);
         }
-        if does(step, Part::Fence) {
-            visit(step, true);
-            self.fence();
-        }
+        self.fence_of(step);
     }
 
     /// Copies into memory that this node writes and that nobody else reads yet, past the caches where that is
@@ -266,9 +253,18 @@ impl Coherence {
         self.counters.fences.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn complete(&self) {
-        self.fence();
-        if self.write_back {
+    /// The fence of a step. Says whether it was made.
+    fn fence_of(&self, step: Step) -> bool {
+        let fences = does(step, Part::Fence);
+        if fences {
+            visit(step, true);
+            self.fence();
+        }
+        fences
+    }
+
+    fn complete(&self, step: Step) {
+        if self.fence_of(step) && self.write_back {
             self.device.drain();
         }
     }

@@ -29,6 +29,12 @@ pub struct Roles {
 
 impl Roles {
     const NONE: Self = Self { owner: false, borrower: false };
+
+    /// What is asked of a node, which owns the region or borrows it.
+    #[must_use]
+    pub const fn of(self, owns: bool) -> bool {
+        if owns { self.owner } else { self.borrower }
+    }
 }
 
 /// How the window is mapped on this node.
@@ -41,6 +47,10 @@ pub enum MemoryType {
     /// Every access goes out: no atomics on POWER or ARM, so no heap there.
     Uncached,
 }
+
+/// Nodes that a region has room for unless its URI says otherwise, and the most there can be.
+pub(crate) const NODES_DEFAULT: u64 = 8;
+pub(crate) const NODES_MAX: u64 = 4096;
 
 /// What a link needs from software, per direction and role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +76,11 @@ impl CoherenceReport {
     /// The words by which URIs name these reports.
     pub(crate) const NAMED: &'static [(&'static str, Self)] =
         &[("gc", Self::GLOBAL), ("lender", Self::LENDER), ("lc", Self::LOCAL)];
+
+    /// The word for this report; empty for one that has none.
+    pub(crate) fn name(&self) -> &'static str {
+        Self::NAMED.iter().find(|(_, named)| named == self).map_or("", |(name, _)| name)
+    }
 
     const fn of(roles: Roles, line_bytes: u64) -> Self {
         let memory = MemoryType::WriteBack;

@@ -183,7 +183,7 @@ impl Leases {
 pub(crate) fn list(space: &Space, member: &Member) -> Vec<LeaseInfo> {
     let mut leases = Vec::new();
     for node in 0..space.layout().shape.nodes {
-        node::hear(space, Step::IncarnationIn, node);
+        node::hear(space, node);
         let counts = node::counts(space, node);
         let start = space.layout().lease_block_off(node, 0);
         let blocks = blocks_used(space, node);

@@ -181,7 +181,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::map::{DEFAULT_BASE, Mapping, Part};
+    use crate::map::{DEFAULT_BASE, Mapping, Part, mappings};
     use crate::sys::file::memory_file;
     use crate::units::KIB;
 
@@ -240,14 +240,10 @@ mod tests {
     /// The stretches of the window that this process can load, in units.
     fn readable() -> Vec<(u64, u64)> {
         let maps = std::fs::read_to_string("/proc/self/maps").expect("maps");
-        let inside = maps.lines().filter_map(|line| {
-            let (range, rest) = line.split_once(' ')?;
-            let (from, to) = range.split_once('-')?;
-            let (from, to) = (u64::from_str_radix(from, 16).ok()?, u64::from_str_radix(to, 16).ok()?);
-            (rest.starts_with('r') && from >= AT && to <= AT + UNITS * UNIT)
-                .then(|| ((from - AT) / UNIT, (to - AT) / UNIT))
+        let inside = mappings(&maps).filter(|(range, rest)| {
+            rest.starts_with('r') && range.start >= AT && range.end <= AT + UNITS * UNIT
         });
-        inside.collect()
+        inside.map(|(range, _)| ((range.start - AT) / UNIT, (range.end - AT) / UNIT)).collect()
     }
 
     #[test]

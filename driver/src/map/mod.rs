@@ -259,14 +259,18 @@ fn explain(error: Error, base: u64, len: u64) -> Error {
 /// The first mapping of this process that overlaps `start .. end`, as /proc/self/maps shows it.
 fn in_the_way(start: u64, end: u64) -> Option<String> {
     let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
-    maps.lines().find_map(|line| {
+    let (range, rest) = mappings(&maps).find(|(range, _)| range.start < end && range.end > start)?;
+    let name = rest.split_whitespace().nth(4).unwrap_or("[anonymous]");
+    Some(format!("{name} at {:08x}-{:08x}", range.start, range.end))
+}
+
+/// The lines of /proc/self/maps: where each mapping is, and the rest of its line.
+fn mappings(maps: &str) -> impl Iterator<Item = (Range<u64>, &str)> {
+    maps.lines().filter_map(|line| {
         let (range, rest) = line.split_once(' ')?;
         let (from, to) = range.split_once('-')?;
         let (from, to) = (u64::from_str_radix(from, 16).ok()?, u64::from_str_radix(to, 16).ok()?);
-        (from < end && to > start).then(|| {
-            let name = rest.split_whitespace().nth(4).unwrap_or("[anonymous]");
-            format!("{name} at {range}")
-        })
+        Some((from..to, rest))
     })
 }
 

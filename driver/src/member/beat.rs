@@ -3,7 +3,6 @@
 //! A sign that fails to come proves nothing (law 5); it only tells people which node to look at. So the clocks of the
 //! nodes need to agree no better than people's do, and where one kernel sees all members there is no thread.
 
-use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::{Builder, JoinHandle};
@@ -19,8 +18,8 @@ pub(crate) const SILENT_NS: u64 = 5_000_000_000;
 
 /// The thread, which ends when this is dropped.
 pub(crate) struct Beat {
-    stop: ManuallyDrop<Sender<()>>,
-    thread: ManuallyDrop<JoinHandle<()>>,
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
     forks: u32,
 }
 
@@ -39,23 +38,20 @@ impl Beat {
         let thread = Builder::new().name("csm-beat".to_owned()).spawn(run).map_err(|e| {
             Error::system("starting the thread that gives signs of life", e.raw_os_error().unwrap_or(0))
         })?;
-        let (stop, thread) = (ManuallyDrop::new(stop), ManuallyDrop::new(thread));
-        Ok(Self { stop, thread, forks: process::fork_count() })
+        Ok(Self { stop: Some(stop), thread: Some(thread), forks: process::fork_count() })
     }
 }
 
-#[expect(unsafe_code, reason = "a thread that a forked child does not have")]
 impl Drop for Beat {
     fn drop(&mut self) {
+        let (stop, thread) = (self.stop.take(), self.thread.take());
         if self.forks != process::fork_count() {
+            // A forked child does not have the thread.
+            std::mem::forget((stop, thread));
             return;
         }
-        // SAFETY: both are taken once, here.
-        let thread = unsafe {
-            ManuallyDrop::drop(&mut self.stop);
-            ManuallyDrop::take(&mut self.thread)
-        };
-        if thread.join().is_err() {
+        drop(stop);
+        if thread.is_some_and(|thread| thread.join().is_err()) {
             log::error!("the thread that gives signs of life ended unexpectedly");
         }
     }

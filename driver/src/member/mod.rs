@@ -200,9 +200,7 @@ impl Member {
     /// Gives a sign of life, for hosts whose kernels do not see this process.
     pub(crate) fn beat(&self) {
         line(&self.space, self.slot.into())[At::Beat as usize].store(process::unix_ns());
-        self.space
-            .coherence()
-            .release(Step::BeatHome, &[line_range(&self.space, self.node, self.slot.into())]);
+        self.bring_home(Step::BeatHome, self.slot);
     }
 
     /// One of this member's statistics lines.
@@ -219,7 +217,7 @@ impl Member {
     pub(crate) fn dead(&self) -> impl Iterator<Item = DeadMember<'_>> {
         let members = self.space.layout().shape.members;
         (0..members).filter_map(move |slot| {
-            let byte = self.byte(self.node, slot);
+            let byte = byte(&self.space, self.node, slot);
             let state = || line(&self.space, slot)[At::State as usize].load();
             if !taken(state()) || !self.control.claim(byte, Claim::Reaper).unwrap_or(false) {
                 return None;
@@ -233,18 +231,19 @@ impl Member {
 
     /// Whether the member in `slot` of `node` lives. Says yes where this host cannot tell.
     pub(crate) fn is_alive_on(&self, node: u64, slot: u64) -> bool {
-        !self.control.sees(node, self.node) || self.control.is_alive(self.byte(node, slot))
+        is_alive(&self.space, &self.control, node, slot)
     }
 
-    fn byte(&self, node: u64, slot: u64) -> u64 {
-        node * self.space.layout().shape.members + slot
+    /// Brings the identity line of a member of this node home.
+    fn bring_home(&self, step: Step, slot: u16) {
+        self.space.coherence().release(step, &[line_range(&self.space, self.node, slot.into())]);
     }
 
     fn free_slot(&self, slot: u16) -> Result<()> {
         let word = &line(&self.space, slot.into())[At::State as usize];
         word.store(u64::from(epoch_of(word.load())) << 8);
-        self.space.coherence().release(Step::MemberHome, &[line_range(&self.space, self.node, slot.into())]);
-        self.control.release(self.byte(self.node, slot.into()))
+        self.bring_home(Step::MemberHome, slot);
+        self.control.release(byte(&self.space, self.node, slot.into()))
     }
 }
 
@@ -264,7 +263,7 @@ impl DeadMember<'_> {
 
 impl Drop for DeadMember<'_> {
     fn drop(&mut self) {
-        let byte = self.member.byte(self.member.node, self.slot.into());
+        let byte = byte(&self.member.space, self.member.node, self.slot.into());
         if let Err(e) = self.member.control.release(byte) {
             log::warn!("giving a dead member's byte back: {e}");
         }
@@ -307,12 +306,12 @@ fn introduce(identity: &[Word]) {
     }
 }
 
+/// The member in a slot, as far as its line is new here.
 fn info(space: &Space, control: &ControlFile, node: u64, slot: u64) -> Option<MemberInfo> {
     let members = space.layout().shape.members;
     if slot >= members {
         return None;
     }
-    space.coherence().acquire(Step::MembersIn, node, &[line_range(space, node, slot)]);
     let words = space.remote(space.layout().member_off(node, slot), WORDS_PER_LINE);
     if !taken(words[At::State as usize].load()) {
         return None;
@@ -331,11 +330,21 @@ fn info(space: &Space, control: &ControlFile, node: u64, slot: u64) -> Option<Me
         uid: words[At::Uid as usize].load(),
         since_unix_ns: words[At::Since as usize].load(),
         command: String::from_utf8_lossy(&name).trim_end_matches('\0').to_owned(),
-        alive: !control.sees(node, space.node()) || control.is_alive(node * members + slot),
+        alive: is_alive(space, control, node, slot),
         beat_unix_ns: words[At::Beat as usize].load(),
         live_bytes: if live > i64::MAX as u64 { 0 } else { live },
         peak_bytes: stat(0, Stat::PeakBytes),
     })
+}
+
+/// Whether the member in `slot` of `node` lives. Says yes where this host cannot tell.
+fn is_alive(space: &Space, control: &ControlFile, node: u64, slot: u64) -> bool {
+    !control.sees(node, space.node()) || control.is_alive(byte(space, node, slot))
+}
+
+/// The byte of the control file that a member holds.
+fn byte(space: &Space, node: u64, slot: u64) -> u64 {
+    node * space.layout().shape.members + slot
 }
 
 /// Whether a slot of this node is taken at this moment, by the living or the dead.
@@ -347,6 +356,10 @@ pub(crate) fn is_taken(space: &Space, slot: u16) -> bool {
 /// Every member of every node, the dead included.
 pub(crate) fn list(space: &Space, control: &ControlFile) -> Vec<MemberInfo> {
     let shape = &space.layout().shape;
-    let slots = (0..shape.nodes).flat_map(|node| (0..shape.members).map(move |slot| (node, slot)));
-    slots.filter_map(|(node, slot)| info(space, control, node, slot)).collect()
+    let members_of = |node| {
+        let lines: Vec<_> = (0..shape.members).map(|slot| line_range(space, node, slot)).collect();
+        space.coherence().acquire(Step::MembersIn, node, &lines);
+        (0..shape.members).filter_map(move |slot| info(space, control, node, slot))
+    };
+    (0..shape.nodes).flat_map(members_of).collect()
 }

@@ -28,9 +28,13 @@ pub(crate) enum NodeWord {
 const TAG_BITS: u32 = 32;
 const NAP: Duration = Duration::from_millis(1);
 
+fn line(space: &Space, node: u64) -> Bytes {
+    space.range(space.layout().node_off(node), LINE_BYTES)
+}
+
 /// Makes what `node` says of itself new.
-pub(crate) fn hear(space: &Space, step: Step, node: u64) {
-    space.coherence().acquire(step, node, &[space.range(space.layout().node_off(node), LINE_BYTES)]);
+pub(crate) fn hear(space: &Space, node: u64) {
+    space.coherence().acquire(Step::IncarnationIn, node, &[line(space, node)]);
 }
 
 /// What `node` says of itself, as far as this node knows.
@@ -58,6 +62,11 @@ pub(crate) fn void_line(space: &Space, node: u64) -> Bytes {
     space.range((VOID_OFF + node * 8) / LINE_BYTES * LINE_BYTES, LINE_BYTES)
 }
 
+/// The void marks of all nodes.
+pub(crate) fn void_marks(space: &Space) -> Bytes {
+    space.range(VOID_OFF, space.layout().shape.nodes * 8)
+}
+
 /// Whether the leases of `node` count. The caller made its line new behind the fence of the retirement.
 pub(crate) fn counts(space: &Space, node: u64) -> bool {
     !is_void(space, node, noted(space, node, NodeWord::Incarnation))
@@ -75,7 +84,7 @@ pub(crate) fn set_void_mark(space: &Space, node: u64) -> Result<()> {
         );
         return Err(Error::new(ErrorKind::InvalidArgument, text));
     }
-    hear(space, Step::IncarnationIn, node);
+    hear(space, node);
     let incarnation = noted(space, node, NodeWord::Incarnation);
     if incarnation == 0 {
         let text = format!("node {node} has never had the region open: there is nothing to fence");
@@ -127,7 +136,7 @@ pub(super) fn begin(space: &Space, control: &ControlFile, boot: u64) -> Result<u
     space.coherence().acquire(Step::VoidIn, space.owner(), &[void_line(space, node)]);
     let fenced = incarnation != 0 && is_void(space, node, incarnation);
     if same_boot && !fenced {
-        space.coherence().start_release(Step::IncarnationHome, &[node_line(space)]);
+        space.coherence().start_release(Step::IncarnationHome, &[line(space, node)]);
         return Ok(incarnation);
     }
     if incarnation != 0 && node == space.owner() {
@@ -149,10 +158,6 @@ pub(super) fn begin(space: &Space, control: &ControlFile, boot: u64) -> Result<u
     space.coherence().release(Step::RejoinHome, &[space.range(start, bytes)]);
     let next = (counter(incarnation) + 1) << TAG_BITS | tag;
     space.word(space.layout().node_off(node) + NodeWord::Incarnation as u64 * 8).store(next);
-    space.coherence().start_release(Step::IncarnationHome, &[node_line(space)]);
+    space.coherence().start_release(Step::IncarnationHome, &[line(space, node)]);
     Ok(next)
-}
-
-fn node_line(space: &Space) -> Bytes {
-    space.range(space.layout().node_off(space.node()), LINE_BYTES)
 }

@@ -14,6 +14,7 @@
 
 use std::ops::Range;
 
+use crate::device::NODES_MAX;
 use crate::error::{Error, ErrorKind, Result};
 use crate::units::{KIB, MIB, TIB, format_size};
 
@@ -42,7 +43,6 @@ pub(crate) const LEASES_PER_BLOCK: u64 = 56;
 pub(crate) const LEASE_BLOCK_BYTES: u64 = LINE_BYTES + LEASES_PER_BLOCK * 16;
 
 const MEMBERS_PER_NODE_MAX: u64 = 4096;
-const NODES_MAX: u64 = 4096;
 const NAMES_MAX: u64 = 1 << 28;
 
 /// What a region is created with; the rest of the layout follows from it.

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::layout::{CHUNK_BYTES, Layout};
 use super::options::{
-    HUGE_PAGES, base_of, check_given, check_options, check_owner, node_of, read_only, shape_of, slot_of,
+    HUGE_PAGES, base_of, check_given, check_options, check_owner, read_only, shape_of, slot_of,
 };
 use super::space::{Control, Space};
 use super::superblock::{HugePages, SUPERBLOCK_BYTES, Superblock};
@@ -36,7 +36,7 @@ pub(crate) fn create(uri: &Uri) -> Result<Opened> {
     let shape = shape_of(uri)?;
     let layout = Layout::new(shape).map_err(about)?;
     let (base, slot) = (base_of(uri)?, slot_of(uri)?);
-    let node = node_of(uri, &shape)?;
+    let node = uri.node(shape.nodes)?;
     let huge_pages = uri.choice("hugepages", HUGE_PAGES)?.unwrap_or(HugePages::None);
     let coherence = uri.choice("coherence", CoherenceReport::NAMED)?;
     if node != 0 {
@@ -143,7 +143,7 @@ pub(crate) fn check_again(uri: &Uri, opened: &Opened) -> Result<()> {
     check_given(uri)?;
     check_owner(uri, &*opened.device, &opened.superblock)?;
     check_options(uri, &opened.superblock)?;
-    let node = node_of(uri, &opened.superblock.shape)?;
+    let node = uri.node(opened.superblock.shape.nodes)?;
     let writable = node == opened.superblock.owner_node && !read_only(uri)?;
     if (node, writable) != (opened.node, opened.writable) {
         let text = format!(
@@ -168,7 +168,7 @@ pub(crate) fn open(uri: &Uri) -> Result<Opened> {
     check_owner(uri, &*device, &superblock)?;
     check_options(uri, &superblock)?;
     check_len(&*device, &layout, superblock.shape.size_bytes).map_err(about)?;
-    let node = node_of(uri, &superblock.shape)?;
+    let node = uri.node(superblock.shape.nodes)?;
     let writable = node == superblock.owner_node && !read_only;
     let mapping = map(&*device, &superblock, &layout, node, writable).map_err(about)?;
     let opened = finish(device, superblock, layout, mapping, node, writable).map_err(about)?;

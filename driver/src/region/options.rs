@@ -2,14 +2,13 @@
 
 use super::layout::{SLOT_BYTES, Shape};
 use super::superblock::{HugePages, Superblock};
-use crate::device::{CoherenceReport, Device};
+use crate::device::{CoherenceReport, Device, NODES_DEFAULT};
 use crate::error::{Error, ErrorKind, Result};
 use crate::map::{DEFAULT_BASE, PROMISED_SLOTS};
 use crate::sys::process;
 use crate::uri::{Sort, Uri};
 
 const DEFAULT_NAMES: u64 = 4096;
-const DEFAULT_NODES: u64 = 8;
 const DEFAULT_MEMBERS: u64 = 128;
 const DEFAULT_LEASES: u64 = 4096;
 pub(super) const PROTECT: &[(&str, bool)] = &[("no", false), ("yes", true)];
@@ -24,7 +23,7 @@ pub(super) fn shape_of(uri: &Uri) -> Result<Shape> {
     Ok(Shape {
         size_bytes,
         max_bytes: uri.size("max")?.unwrap_or(size_bytes),
-        nodes: uri.number("nodes")?.unwrap_or(DEFAULT_NODES),
+        nodes: uri.number("nodes")?.unwrap_or(NODES_DEFAULT),
         members: uri.number("members")?.unwrap_or(DEFAULT_MEMBERS),
         leases: uri.number("leases")?.unwrap_or(DEFAULT_LEASES),
         names: uri.number("catalog")?.unwrap_or(DEFAULT_NAMES),
@@ -50,16 +49,6 @@ pub(super) fn slot_of(uri: &Uri) -> Result<Option<u64>> {
             _ => Err(uri.invalid("slot", format_args!("use auto or 0 to {}", PROMISED_SLOTS - 1))),
         },
     }
-}
-
-pub(super) fn node_of(uri: &Uri, shape: &Shape) -> Result<u64> {
-    let node = uri.number("node")?.unwrap_or(0);
-    if node >= shape.nodes {
-        return Err(
-            uri.invalid("node", format_args!("this region has room for nodes 0 to {}", shape.nodes - 1))
-        );
-    }
-    Ok(node)
 }
 
 pub(super) fn check_given(uri: &Uri) -> Result<()> {
@@ -95,13 +84,6 @@ pub(super) fn check_owner(uri: &Uri, device: &dyn Device, superblock: &Superbloc
 
 /// Options that shaped the region must agree with it where they are given again.
 pub(super) fn check_options(uri: &Uri, superblock: &Superblock) -> Result<()> {
-    let mismatch = |option: &str, given: String, there: String| {
-        let text = format!(
-            "region {:?}: {option}={given} was asked for, but the region has {option}={there}; leave the option out, or create the region anew",
-            uri.label()
-        );
-        Error::new(ErrorKind::OptionMismatch, text)
-    };
     let shape = &superblock.shape;
     let checks = [
         ("size", uri.size("size")?, shape.size_bytes),
@@ -115,35 +97,23 @@ pub(super) fn check_options(uri: &Uri, superblock: &Superblock) -> Result<()> {
     ];
     for (option, given, there) in checks {
         if let Some(given) = given.filter(|given| *given != there) {
-            return Err(mismatch(option, given.to_string(), there.to_string()));
+            return Err(uri.mismatch(option, given, there));
         }
     }
+    let there = superblock.coherence.unwrap_or(CoherenceReport::GLOBAL);
     let coherence = uri.choice("coherence", CoherenceReport::NAMED)?;
-    if let Some(given) =
-        coherence.filter(|given| *given != superblock.coherence.unwrap_or(CoherenceReport::GLOBAL))
-    {
-        let word = |report| {
-            CoherenceReport::NAMED
-                .iter()
-                .find(|(_, named)| *named == report)
-                .map_or("", |(word, _)| word)
-                .to_owned()
-        };
-        return Err(mismatch(
-            "coherence",
-            word(given),
-            word(superblock.coherence.unwrap_or(CoherenceReport::GLOBAL)),
-        ));
+    if let Some(given) = coherence.filter(|given| *given != there) {
+        return Err(uri.mismatch("coherence", given.name(), there.name()));
     }
     if uri.choice("protect", PROTECT)?.is_some_and(|given| given != shape.protect) {
         let [given, there] = if shape.protect { ["no", "yes"] } else { ["yes", "no"] };
-        return Err(mismatch("protect", given.to_owned(), there.to_owned()));
+        return Err(uri.mismatch("protect", given, there));
     }
     match uri.choice("hugepages", HUGE_PAGES)? {
         Some(given) if given != superblock.huge_pages => {
             let word =
                 HUGE_PAGES.iter().find(|(_, h)| *h == superblock.huge_pages).map_or("", |(word, _)| word);
-            Err(mismatch("hugepages", uri.get("hugepages").unwrap_or_default().to_owned(), word.to_owned()))
+            Err(uri.mismatch("hugepages", uri.get("hugepages").unwrap_or_default(), word))
         }
         _ => Ok(()),
     }

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::descriptor::Descriptor;
-use super::shape::BufferRef;
 use super::tables::Tables;
 use crate::coherence::{Bytes, Step};
 use crate::error::Result;
@@ -70,13 +69,9 @@ impl Arrivals {
         }
         let mut ranges: Vec<Vec<Bytes>> = vec![Vec::new(); self.regions.len()];
         let nodes = wanted.iter().flat_map(|column| schema.column_nodes(*column).unwrap_or(0..1));
-        for node in nodes.map(|node| shape.node(node)) {
-            for k in node.first_buffer..node.first_buffer + node.n_buffers {
-                if let BufferRef::At { region, offset, len_bytes } = shape.buffer(k as usize) {
-                    let region = region as usize;
-                    ranges[region].push(self.regions[region].space.range(offset, len_bytes));
-                }
-            }
+        for (region, offset, len_bytes) in nodes.flat_map(|node| shape.located(shape.node(node).buffers())) {
+            let region = region as usize;
+            ranges[region].push(self.regions[region].space.range(offset, len_bytes));
         }
         for (tables, ranges) in self.regions.iter().zip(ranges) {
             let space = &tables.space;

@@ -130,14 +130,7 @@ impl Export {
         let batches = (0..self.descriptor.n_batches()).filter_map(|i| self.descriptor.batch(i));
         batches.flat_map(move |batch| {
             let nodes = (0..self.shown().n_nodes()).map(move |i| batch.node(self.node_number(i)));
-            nodes.flat_map(move |node| {
-                (node.first_buffer..node.first_buffer + node.n_buffers).filter_map(move |k| {
-                    match batch.buffer(k as usize) {
-                        BufferRef::At { len_bytes, .. } => Some(len_bytes),
-                        BufferRef::Absent | BufferRef::Empty => None,
-                    }
-                })
-            })
+            nodes.flat_map(move |node| batch.located(node.buffers()).map(|(_, _, len_bytes)| len_bytes))
         })
     }
 

@@ -47,8 +47,8 @@ impl Tables {
     /// Every node that ever had the region open.
     pub(crate) fn nodes(&self) -> Result<Vec<NodeInfo>> {
         let (space, now) = (&self.space, process::unix_ns());
-        let voids = space.range(crate::region::layout::VOID_OFF, space.layout().shape.nodes * 8);
-        space.coherence().acquire(Step::VoidIn, space.owner(), &[voids]);
+        space.coherence().acquire(Step::VoidIn, space.owner(), &[node::void_marks(space)]);
+        // Listing the leases makes what the nodes say of themselves new, too.
         let mut leases: BTreeMap<u64, (u64, BTreeSet<u64>)> = BTreeMap::new();
         let live: Vec<u64> = self.catalog().published().map(|entry| entry.at.off).collect();
         for lease in lease::list(space, &self.member).into_iter().filter(|lease| lease.counts) {
@@ -61,7 +61,6 @@ impl Tables {
         let members = self.members();
         let mut nodes = Vec::new();
         for number in 0..space.layout().shape.nodes {
-            node::hear(space, Step::IncarnationIn, number);
             let incarnation = node::noted(space, number, NodeWord::Incarnation);
             if incarnation == 0 {
                 continue;

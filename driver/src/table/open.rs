@@ -14,7 +14,6 @@ use super::cdata::{ArrowArray, ArrowArrayStream, ArrowSchema};
 use super::descriptor::{Descriptor, HEADER_LEN};
 use super::export::Export;
 use super::publish::missing;
-use super::shape::BufferRef;
 use super::tables::Tables;
 use crate::coherence::{Bytes, Step, check};
 use crate::error::{Error, ErrorKind, Result};
@@ -260,12 +259,8 @@ impl Tables {
 
 /// Region number, offset and length of every buffer with bytes.
 pub(super) fn buffers(descriptor: &Descriptor) -> impl Iterator<Item = (u32, u64, u64)> + '_ {
-    (0..descriptor.n_batches()).filter_map(|i| descriptor.batch(i)).flat_map(|batch| {
-        (0..batch.n_buffers()).filter_map(move |k| match batch.buffer(k) {
-            BufferRef::At { region, offset, len_bytes } => Some((region, offset, len_bytes)),
-            BufferRef::Absent | BufferRef::Empty => None,
-        })
-    })
+    let batches = (0..descriptor.n_batches()).filter_map(|i| descriptor.batch(i));
+    batches.flat_map(|batch| batch.located(0..batch.n_buffers()))
 }
 
 impl Table {

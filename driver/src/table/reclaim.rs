@@ -16,7 +16,7 @@ use crate::coherence::{Step, check};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lease;
 use crate::member::node;
-use crate::region::layout::{CATALOG_ENTRY_BYTES, CATALOG_OFF, GRANULE_BYTES, VOID_OFF};
+use crate::region::layout::{CATALOG_ENTRY_BYTES, CATALOG_OFF, GRANULE_BYTES};
 use crate::region::space::Control;
 
 impl Tables {
@@ -130,7 +130,7 @@ impl Tables {
     fn help_home(&self) {
         let catalog = self.space.range(CATALOG_OFF, self.catalog().slots() * CATALOG_ENTRY_BYTES);
         let lines = [Control::Size, Control::Changes].map(|word| self.space.control_line(word));
-        let voids = self.space.range(VOID_OFF, self.space.layout().shape.nodes * 8);
+        let voids = node::void_marks(&self.space);
         self.space.coherence().release_before_loads(Step::HelpHome, &[lines[0], lines[1], voids, catalog]);
     }
 
@@ -139,9 +139,7 @@ impl Tables {
         self.heap()?;
         let locked = self.lock(self.patience)?;
         node::set_void_mark(&self.space, node)?;
-        self.reclaim(&locked)?;
-        self.announce();
-        Ok(())
+        self.reclaim(&locked)
     }
 
     /// Clears up after the dead of this node. Returns a line about each.

@@ -5,6 +5,8 @@
 //! way out, so that an export cannot lead a reader outside of a buffer by
 //! anything but the values in the buffers.
 
+use std::ops::Range;
+
 use super::format::{BufferKind, Layout};
 use super::schema::Schema;
 use crate::error::{Error, ErrorKind, Result};
@@ -22,6 +24,15 @@ pub struct Node {
     pub first_buffer: u32,
     /// Number of this array's buffers. Views have as many as they have data buffers, and two.
     pub n_buffers: u32,
+}
+
+impl Node {
+    /// Which of the batch's buffers are this array's.
+    #[must_use]
+    pub fn buffers(&self) -> Range<usize> {
+        let first = self.first_buffer as usize;
+        first..first + self.n_buffers as usize
+    }
 }
 
 /// A buffer of a producer.

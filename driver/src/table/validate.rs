@@ -69,7 +69,7 @@ impl<'a> Column<'a> {
     /// As [`validate`].
     unsafe fn new(schema: &'a Schema, shape: &'a BatchShape, i: usize) -> Verdict<Self> {
         let node = shape.nodes[i];
-        let buffers = &shape.buffers[node.first_buffer as usize..][..node.n_buffers as usize];
+        let buffers = &shape.buffers[node.buffers()];
         // Volatile reads want alignment. Descriptors are checked for it; a producer may differ.
         match buffers.iter().position(|b| b.len_bytes != 0 && !b.is_aligned()) {
             Some(k) => Err(format!(

@@ -57,8 +57,7 @@ pub(super) struct Shape {
 impl Shape {
     /// Whether a node has a cache that hardware does not keep coherent. Node 0 is the owner.
     pub(super) fn has_cache(&self, node: u64) -> bool {
-        let pick = |roles: super::super::Roles| if node == 0 { roles.owner } else { roles.borrower };
-        pick(self.report.writer_writes_back) || pick(self.report.reader_invalidates)
+        self.report.writer_writes_back.of(node == 0) || self.report.reader_invalidates.of(node == 0)
     }
 }
 

@@ -39,14 +39,12 @@ use self::opening::Opening;
 use self::ops::SimulatedCache;
 use super::shm::{self, Shm};
 use super::shm_file::{self, ShmFile};
-use super::{CoherenceReport, Device, Flaw};
+use super::{CoherenceReport, Device, Flaw, NODES_DEFAULT, NODES_MAX};
 use crate::arch::{CacheOps, Coherent};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::{file, mem};
 use crate::uri::Uri;
 
-const DEFAULT_NODES: u64 = 8;
-const NODES_MAX: u64 = 4096;
 const DEFAULT_LINE_BYTES: u64 = 128;
 const DEFAULT_SEED: u64 = 1;
 
@@ -64,7 +62,7 @@ impl Incoherent {
         if names.home().symlink_metadata().is_ok() {
             return Err(shm_file::exists(&uri.label(), &names.home()));
         }
-        let nodes = uri.number("nodes")?.unwrap_or(DEFAULT_NODES);
+        let nodes = uri.number("nodes")?.unwrap_or(NODES_DEFAULT);
         if nodes == 0 || nodes > NODES_MAX {
             return Err(uri.invalid("nodes", format_args!("use 1 to {NODES_MAX}")));
         }
@@ -109,11 +107,7 @@ impl Incoherent {
         let link =
             registry::open(names, &home).map_err(|e| e.context(format_args!("region {:?}", uri.label())))?;
         check_options(uri, &link.shape)?;
-        let node = uri.number("node")?.unwrap_or(0);
-        if node >= link.shape.nodes {
-            let last = link.shape.nodes - 1;
-            return Err(uri.invalid("node", format_args!("this region has room for nodes 0 to {last}")));
-        }
+        let node = uri.node(link.shape.nodes)?;
         let (boot, view) = start_node(uri, &link, node)?;
         let opening = opening_of(uri, link, node)?;
         Ok(Self { home, view, opening, boot })
@@ -180,27 +174,14 @@ fn boot_of(uri: &Uri) -> Result<Option<u64>> {
 
 /// What shaped the link must agree with it where it is given again.
 fn check_options(uri: &Uri, shape: &Shape) -> Result<()> {
-    let profile = |of: &CoherenceReport| {
-        CoherenceReport::NAMED.iter().find(|(_, report)| report == of).map_or("", |(name, _)| name).to_owned()
-    };
-    let given = [
-        (
-            "profile",
-            uri.choice("profile", CoherenceReport::NAMED)?.map(|p| profile(&p)),
-            profile(&shape.report),
-        ),
-        ("line", line_of(uri)?.map(|line| line.to_string()), shape.line_bytes.to_string()),
-    ];
-    for (option, given, there) in given {
-        if let Some(given) = given.filter(|given| *given != there) {
-            let text = format!(
-                "region {:?}: {option}={given} was asked for, but the region has {option}={there}; leave the option out, or create the region anew",
-                uri.label()
-            );
-            return Err(Error::new(ErrorKind::OptionMismatch, text));
-        }
+    let profile = uri.choice("profile", CoherenceReport::NAMED)?;
+    if let Some(given) = profile.filter(|given| *given != shape.report) {
+        return Err(uri.mismatch("profile", given.name(), shape.report.name()));
     }
-    Ok(())
+    match line_of(uri)?.filter(|given| *given != shape.line_bytes) {
+        Some(given) => Err(uri.mismatch("line", given, shape.line_bytes)),
+        None => Ok(()),
+    }
 }
 
 fn hint(e: Error) -> Error {

@@ -17,7 +17,7 @@ fn committed(region: &Region) -> &[Word] {
 }
 
 fn listed(region: &Region) -> impl Iterator<Item = u64> {
-    committed(region).iter().map(Word::load).filter(|&off| off != 0)
+    committed(region).iter().map(|word| word.load()).filter(|&off| off != 0)
 }
 
 /// Publishes an extent as the table room does: references first, then the commit word.

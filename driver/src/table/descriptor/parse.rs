@@ -1,6 +1,6 @@
 //! The whole check of a descriptor, and what may be asked of one that passed.
 
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::sync::Arc;
 
 use super::super::bytes::{array_at, u32_at, u64_at};
@@ -174,6 +174,14 @@ impl Batch<'_> {
     #[must_use]
     pub fn buffer(&self, k: usize) -> BufferRef {
         self.record(k).place()
+    }
+
+    /// Region number, offset and length of those of the buffers `which` that have bytes.
+    pub(crate) fn located(self, which: Range<usize>) -> impl Iterator<Item = (u32, u64, u64)> {
+        which.filter_map(move |k| match self.buffer(k) {
+            BufferRef::At { region, offset, len_bytes } => Some((region, offset, len_bytes)),
+            BufferRef::Absent | BufferRef::Empty => None,
+        })
     }
 
     fn record(&self, k: usize) -> BufferRecord {
