@@ -23,7 +23,13 @@ impl Uri {
 pub(crate) fn option_table() -> String {
     let mut text = String::from(
         "A region is named SCHEME:NAME[?OPTION=VALUE[&OPTION=VALUE]...], as in 'shm:trades?size=1G&slot=3'.\n\
-         Schemes: shm, shared memory of one host; incoherent, the same with a simulated link that keeps no caches coherent.\n\
+         Schemes:\n\
+         \x20 shm:NAME                  shared memory of one host\n\
+         \x20 incoherent:NAME           the same with a simulated link that keeps no caches coherent\n\
+         \x20 file:/PATH                a file, or a character device, that can be mapped\n\
+         \x20 dax:/dev/daxX.Y           memory that the kernel maps directly: CXL, persistent memory\n\
+         \x20 vfio:DDDD:BB:DD.F         a PCI device's BAR\n\
+         \x20 thymesisflow:AFU          another host's memory by ThymesisFlow, or this one's, lent\n\
          Names and values are percent-encoded. Sizes take K, M, G and T.\n",
     );
     let width =
@@ -36,8 +42,8 @@ pub(crate) fn option_table() -> String {
     ] {
         text += &format!("\n{title}\n");
         for (name, _, default, meaning) in OPTIONS.iter().filter(|(_, of, ..)| *of == sort) {
-            let only = Scheme::only_with(name)
-                .map_or_else(String::new, |scheme| format!("{}: alone: ", scheme.as_str()));
+            let only =
+                Scheme::with(name).map_or_else(String::new, |some| format!("{} alone: ", Scheme::list(some)));
             text += &format!("  {name:names$}  {default:defaults$}  {only}{meaning}\n");
         }
     }
