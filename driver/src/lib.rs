@@ -57,6 +57,7 @@ mod api;
 mod arch;
 #[cfg(feature = "arrow")]
 pub mod arrow;
+pub mod cluster;
 mod coherence;
 mod device;
 pub mod error;
