@@ -75,6 +75,7 @@ pub mod units;
 pub mod uri;
 
 pub use api::{Context, ContextOptions, Region, RegionInfo, Window};
+pub use arch::{ArchReport, arch_report};
 pub use coherence::CoherenceStats;
 pub use device::{CoherenceReport, MemoryType, Roles};
 pub use error::{Error, ErrorKind, Result};

@@ -84,9 +84,14 @@ impl Failure {
         Self { exit: Exit::Missing, error: Error::new(ErrorKind::Unsupported, what), reported: false }
     }
 
-    /// The check was made, and the answer, which was printed, is no.
+    /// The check was made, and the answer is no.
     pub(crate) fn finding(what: impl Into<String>) -> Self {
-        Self { exit: Exit::Finding, error: Error::new(ErrorKind::Unsupported, what), reported: true }
+        Self { exit: Exit::Finding, error: Error::new(ErrorKind::Unsupported, what), reported: false }
+    }
+
+    /// The same failure, of a command whose JSON object was printed already.
+    pub(crate) fn reported(self) -> Self {
+        Self { reported: true, ..self }
     }
 
     /// What the command exits with.

@@ -66,10 +66,11 @@ impl Run {
         why: impl Into<String>,
     ) -> Done {
         self.emit(false, json, text)?;
-        Err(Failure::finding(why))
+        Err(Failure::finding(why).reported())
     }
 
-    fn emit(&self, ok: bool, json: Value, text: impl FnOnce(&mut Output) -> Result<()>) -> Done {
+    /// Prints the result, which is good news or not.
+    pub(crate) fn emit(&self, ok: bool, json: Value, text: impl FnOnce(&mut Output) -> Result<()>) -> Done {
         let mut out = Output::stdout();
         if self.json {
             let mut object = json!({ "command": self.command, "ok": ok });
