@@ -3,6 +3,7 @@
 //! A signal writes a byte to a socket pair: waiting for it is a `poll` with a deadline, together with whatever else
 //! a command waits for, and no signal between a look and a wait is lost. The byte stays there, so the answer does.
 
+use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -29,6 +30,7 @@ impl Interrupt {
             let end = end.try_clone().map_err(|e| system("dup(signal pipe)", &e))?;
             pipe::register(signal, end).map_err(|e| system(&format!("sigaction({signal})"), &e))?;
         }
+        wake.set_nonblocking(true).map_err(|e| system("fcntl(signal pipe, O_NONBLOCK)", &e))?;
         Ok(Self { wake })
     }
 
@@ -37,7 +39,16 @@ impl Interrupt {
         self.wake.as_fd()
     }
 
-    /// Whether a signal came.
+    /// Whether a signal came since this was last asked: for whoever goes on after one.
+    pub(crate) fn take(&self) -> bool {
+        let mut any = false;
+        while (&self.wake).read(&mut [0; 16]).is_ok_and(|n| n > 0) {
+            any = true;
+        }
+        any
+    }
+
+    /// Whether a signal came that nobody took.
     pub(crate) fn raised(&self) -> bool {
         self.wait(Duration::ZERO)
     }

@@ -9,6 +9,7 @@ mod bench;
 mod counters;
 mod detach;
 mod failure;
+mod hold;
 mod interrupt;
 mod plan;
 mod probe;
