@@ -53,6 +53,7 @@
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64", target_endian = "little")))]
 compile_error!("libcsm needs 64-bit little-endian Linux");
 
+pub mod afu;
 mod api;
 mod arch;
 #[cfg(feature = "arrow")]
