@@ -4,7 +4,8 @@
 //! It says where everything is before anything is: a region has a fixed slot (never `auto`), so that the effective
 //! address that a lender hands to its borrowers can be computed. What is wrong is named with file, line
 //! and column. The file is parsed as a tree with positions (`text`), read into plain structs (`read`, `mount`), and
-//! checked as a whole (`check`); it opens nothing. May use error, units, uri and the addresses of `map`.
+//! checked as a whole (`check`); it opens nothing. May use error, units, uri, the addresses of `map`
+//! and what `afu` knows of links.
 
 mod check;
 mod mount;
@@ -17,17 +18,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::units::{MIB, TIB};
+use crate::units::TIB;
 use crate::uri::{Scheme, Uri};
 
 /// Where the description is, unless `$CSM_CLUSTER` or an option says otherwise.
 pub const DEFAULT_FILE: &str = "/etc/csm/cluster.toml";
-
-/// Bytes at the end of a ThymesisFlow window that belong to no region: the link's known answers and both sides' states.
-pub const LINK_ZONE_BYTES: u64 = 2 * MIB;
-
-/// What memory is hotplugged in, in bytes: a block of POWER's real address space.
-pub const HOTPLUG_BLOCK_BYTES: u64 = 256 * MIB;
 
 /// A cluster description that was read and checked.
 #[derive(Clone, Debug)]

@@ -3,16 +3,16 @@
 //! What both ends of a ThymesisFlow link must agree on is computed here and never written twice: the window's name and
 //! length, the effective address. What is written all the same must be right.
 
+use super::Region;
 use super::read::{options, refuse_create};
 use super::text::{Table, Value};
-use super::{HOTPLUG_BLOCK_BYTES, LINK_ZONE_BYTES, Region};
+use crate::afu::thymesisflow::{Ports, Section, ZONE_BYTES};
 use crate::error::Result;
 use crate::units::{GIB, MIB, TIB, format_size};
 use crate::uri::{Scheme, Sort, Uri};
 
 /// Keys of a region that are no options, or that are spelled out for every node.
 const OF_REGION: &[&str] = &["name", "owner", "on", "size", "max", "slot", "base", "nodes"];
-const SECTIONS: u64 = 8;
 
 /// What a mount depends on beside its own table.
 pub(super) struct Place<'a> {
@@ -20,8 +20,6 @@ pub(super) struct Place<'a> {
     pub(super) node: u64,
     /// Nodes that the region has room for.
     pub(super) nodes_max: u64,
-    /// A node of the region gets its memory as hotplugged blocks.
-    pub(super) hotplug: bool,
 }
 
 /// The URI of one node: the region's options, the node's, and those that follow from both.
@@ -81,34 +79,34 @@ fn thymesisflow(uri: &mut Uri, part: &Table<'_>, place: &Place<'_>) -> Result<()
         }
     };
     let port = uri.get("port").unwrap_or("0").to_owned();
-    if !["0", "1", "both"].contains(&&*port) {
-        return Err(at("port", format!("= {port:?}; write 0, 1 or \"both\"")));
-    }
+    port.parse::<Ports>().map_err(|e| at("port", format!(": {e}")))?;
     if let Some(key) = ["section", "ea", "via", "off"].iter().find(|key| !compute && part.get(key).is_some())
     {
         return Err(at(key, "is for the compute role; the lender has none".into()));
     }
-    // Both ends must agree where the window ends, hotplugged at one of them or not.
-    let window = region.max_bytes + LINK_ZONE_BYTES;
-    let window = if place.hotplug { window.next_multiple_of(HOTPLUG_BLOCK_BYTES) } else { window };
-    if window > TIB {
+    if region.max_bytes + ZONE_BYTES > Section::BYTES {
         return Err(part.bad(format_args!(
-            "max {} and the link's {} do not fit a section of 1 TiB; make the region smaller",
+            "max {} and the link's own {} do not fit a section of 1 TiB; make the region smaller",
             format_size(region.max_bytes),
-            format_size(LINK_ZONE_BYTES)
+            format_size(ZONE_BYTES)
         )));
+    }
+    if uri.get("via") == Some("hotplug") {
+        return Err(at(
+            "via",
+            "= \"hotplug\": what is hotplugged is the kernel's, and no region can be in it; name a character device"
+                .into(),
+        ));
     }
     let set = |uri: &mut Uri, option, text: String| {
         if uri.get(option).is_none() { uri.set(option, &text).map_err(|e| part.bad(e)) } else { Ok(()) }
     };
     set(uri, "name", region.name.clone())?;
     set(uri, "port", port)?;
-    set(uri, "len", spelled(window - LINK_ZONE_BYTES))?;
+    set(uri, "len", spelled(region.max_bytes))?;
     if compute {
         let section = part.get("section").map(|value| value.whole()).transpose()?.unwrap_or(0);
-        if section >= SECTIONS {
-            return Err(at("section", format!("= {section}: sections are 0 to {}", SECTIONS - 1)));
-        }
+        let section = Section::new(section).map_err(|e| at("section", format!(": {e}")))?;
         let ea = part.get("ea").map(|value| value.whole()).transpose()?;
         if let Some(ea) = ea.filter(|ea| *ea != region.address()) {
             return Err(at(
@@ -119,7 +117,7 @@ fn thymesisflow(uri: &mut Uri, part: &Table<'_>, place: &Place<'_>) -> Result<()
         set(uri, "section", section.to_string())?;
         uri.set("ea", &format!("{:#x}", region.address())).map_err(|e| part.bad(e))?;
         set(uri, "via", "/dev/tfshmem".into())?;
-        set(uri, "off", spelled(section * TIB))?;
+        set(uri, "off", spelled(section.start_off()))?;
     }
     Ok(())
 }

@@ -125,9 +125,6 @@ fn region(table: Table<'_>, nodes: &[At<Node>]) -> Result<(Region, Vec<Range<usi
             node_id(&value, value.key, nodes).map_err(|_| unknown_node(&table, &at, value.key, nodes))?;
         parts.push((id, at, value.table()?.named(format!("region {:?} on {:?}", region.name, value.key))));
     }
-    let hotplug = parts
-        .iter()
-        .any(|(_, _, part)| part.get("via").is_some_and(|via| via.text().is_ok_and(|via| via == "hotplug")));
     let highest = nodes.iter().map(|node| node.what.id).max().unwrap_or(0);
     let nodes_max = match table.get("nodes") {
         None => NODES_DEFAULT.max(highest + 1),
@@ -137,7 +134,7 @@ fn region(table: Table<'_>, nodes: &[At<Node>]) -> Result<(Region, Vec<Range<usi
     };
     let mut spans = Vec::new();
     for (id, at, part) in parts {
-        let place = Place { region: &region, node: id, nodes_max, hotplug };
+        let place = Place { region: &region, node: id, nodes_max };
         let uri = mount::uri(&table, &part, &place)?;
         region.mounts.push(Mount { node: id, uri });
         spans.push(at);

@@ -119,7 +119,9 @@ impl<'a> Table<'a> {
 
 impl<'a> Value<'a> {
     pub(super) fn bad(&self, why: impl std::fmt::Display) -> Error {
-        self.source.bad(&self.span, format_args!("{} {why}", self.what))
+        let why = why.to_string();
+        let blank = if why.starts_with(':') { "" } else { " " };
+        self.source.bad(&self.span, format_args!("{}{blank}{why}", self.what))
     }
 
     fn wrong(&self, wanted: &str) -> Error {
