@@ -11,12 +11,14 @@ mod detach;
 mod failure;
 mod hold;
 mod interrupt;
+mod link;
 mod plan;
 mod probe;
 mod progress;
 mod run;
 mod selftest;
 mod status;
+mod steps;
 mod target;
 mod wait;
 

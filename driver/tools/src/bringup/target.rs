@@ -17,11 +17,11 @@ pub(crate) struct Target {
     region: Option<String>,
 
     /// The cluster file; else $CSM_CLUSTER, else /etc/csm/cluster.toml
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "region")]
     cluster: Option<PathBuf>,
 
     /// The node to be, if the host name does not say it
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", requires = "region")]
     node: Option<u64>,
 }
 
@@ -30,9 +30,7 @@ impl Target {
     pub(crate) fn uri(&self) -> Result<String> {
         match (&self.uri, &self.region) {
             (Some(uri), _) => Ok(uri.clone()),
-            (None, Some(_)) => {
-                Err(Error::new(ErrorKind::Unsupported, "cluster files come with the next commit"))
-            }
+            (None, Some(region)) => csm::cluster::resolve(region, self.cluster.as_deref(), self.node),
             (None, None) => Err(Error::new(ErrorKind::BadUri, "no URI and no --region given")),
         }
     }
