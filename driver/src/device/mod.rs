@@ -8,6 +8,7 @@ mod file;
 mod incoherent;
 mod shm;
 mod shm_file;
+mod thymesisflow;
 mod window;
 
 use std::fs::File;
@@ -190,7 +191,8 @@ pub(crate) fn open(uri: &Uri, writable: bool) -> Result<Arc<dyn Device>> {
         Scheme::Incoherent => Ok(Arc::new(incoherent::Incoherent::open(uri, writable)?)),
         Scheme::File => Ok(file::open(uri, writable)?.into()),
         Scheme::Dax => Ok(Arc::new(dax::open(uri)?)),
-        scheme @ (Scheme::Vfio | Scheme::ThymesisFlow) => {
+        Scheme::ThymesisFlow => Ok(Arc::new(thymesisflow::open(uri)?)),
+        scheme @ Scheme::Vfio => {
             let text = format!("region {:?}: {}: is not built yet", uri.label(), scheme.as_str());
             Err(Error::new(ErrorKind::Unsupported, text))
         }
