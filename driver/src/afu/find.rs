@@ -80,7 +80,7 @@ impl Roots {
                 found.push(AfuInfo::read(self, id)?);
             }
         }
-        found.sort_by(|a, b| a.file_name().cmp(&b.file_name()));
+        found.sort_by_key(AfuInfo::file_name);
         Ok(found)
     }
 

@@ -45,6 +45,7 @@ impl Mapping {
     }
 }
 
+#[expect(clippy::cast_ptr_alignment, reason = "offsets are checked to be aligned, a mapping is")]
 impl Mmio for Mapping {
     fn area(&self) -> Area {
         self.area

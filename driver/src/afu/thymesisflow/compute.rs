@@ -120,7 +120,7 @@ impl ComputeSide {
 
     /// What this side borrows.
     #[must_use]
-    pub fn borrow(&self) -> &Borrow {
+    pub fn terms(&self) -> &Borrow {
         &self.parts.borrow
     }
 
@@ -186,6 +186,7 @@ impl Parts {
             zone: &mut self.zone,
             borrow: &self.borrow,
             nonce: self.mark.nonce,
+            trace: &self.trace,
             progress,
         }
         .run()?;
@@ -215,7 +216,9 @@ impl Parts {
     }
 
     fn unmap_zone(&mut self) -> Result<()> {
-        self.zone = None;
+        if self.zone.take().is_some() {
+            self.trace.call("unmap zone");
+        }
         Ok(())
     }
 

@@ -22,6 +22,7 @@ use crate::afu::thymesisflow::window::ZoneSource;
 use crate::afu::thymesisflow::zone::{
     LinkState, Mark, Side, read_mark, write_answers, write_mark, wrong_answers,
 };
+use crate::afu::trace::Trace;
 use crate::error::{Error, ErrorKind, Result};
 
 /// How patient training is.
@@ -83,6 +84,7 @@ pub(super) struct Trainer<'a> {
     pub(super) zone: &'a mut Option<Box<dyn LinkMemory>>,
     pub(super) borrow: &'a Borrow,
     pub(super) nonce: u64,
+    pub(super) trace: &'a Trace,
     pub(super) progress: &'a mut dyn FnMut(&Progress) -> ControlFlow<()>,
 }
 
@@ -108,7 +110,7 @@ fn not_yet<T>(why: impl Into<String>) -> Result<T, Failed> {
 }
 
 impl Trainer<'_> {
-    /// Trains the link and says on it that this side is attached. `count` is left at what this side's line says.
+    /// Asks until every answer is right.
     pub(super) fn run(mut self) -> Result<Trained> {
         let training = self.borrow.training;
         let start = Instant::now();
@@ -166,7 +168,11 @@ impl Trainer<'_> {
             Some(zone) => zone,
             None => {
                 let mut zone = self.source.map()?;
-                zone.probe(patience)?;
+                self.trace.call("map zone");
+                if let Err(e) = zone.probe(patience) {
+                    self.trace.call("unmap zone");
+                    return Err(e.into());
+                }
                 self.zone.insert(zone)
             }
         };
