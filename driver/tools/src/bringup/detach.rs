@@ -28,11 +28,11 @@ pub(crate) struct Detach {
     region: Option<String>,
 
     /// The cluster file; else $CSM_CLUSTER, else /etc/csm/cluster.toml
-    #[arg(long, value_name = "FILE", requires = "region")]
+    #[arg(long, value_name = "FILE", conflicts_with = "name")]
     cluster: Option<PathBuf>,
 
     /// The node to be, if the host name does not say it
-    #[arg(long, value_name = "N", requires = "region")]
+    #[arg(long, value_name = "N", conflicts_with = "name")]
     node: Option<u64>,
 
     #[command(flatten)]
