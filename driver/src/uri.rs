@@ -270,6 +270,20 @@ impl Uri {
         self.options.iter().find(|(name, _)| *name == option).map(|(_, value)| value.as_str())
     }
 
+    /// Gives an option this value, whatever it had.
+    pub(crate) fn set(&mut self, option: &str, value: &str) -> Result<()> {
+        let Some((name, ..)) = OPTIONS.iter().find(|(name, ..)| *name == option) else {
+            return Err(bad(&self.label(), format_args!("unknown option {option:?}")));
+        };
+        if !self.scheme.has(name) {
+            let scheme = self.scheme.as_str();
+            return Err(bad(&self.label(), format_args!("{scheme}: regions have no option {option:?}")));
+        }
+        self.options.retain(|(given, _)| given != name);
+        self.options.push((name, value.to_owned()));
+        Ok(())
+    }
+
     /// The options given that are of `sort`.
     pub(crate) fn given(&self, sort: Sort) -> impl Iterator<Item = &'static str> + '_ {
         let sort_of = |key| OPTIONS.iter().find(|(name, ..)| *name == key).map(|(_, sort, ..)| *sort);

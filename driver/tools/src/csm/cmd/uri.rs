@@ -4,7 +4,7 @@ use clap::Args;
 use csm::Result;
 use csm::uri::{OPTIONS, Scheme, Sort};
 
-use crate::output::Output;
+use csm_tools::output::Output;
 
 /// Explain region URIs and list their options
 #[derive(Args)]
