@@ -9,6 +9,7 @@
 
 mod check;
 mod mount;
+mod name;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,8 @@ mod text;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+
+pub(crate) use name::uri;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::units::TIB;
