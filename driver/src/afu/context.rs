@@ -346,3 +346,71 @@ impl AfuContext for Afu {
         lock_counters(&self.info)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// Ordinary files in the place of the kernel's: what is not a card is told with the call that failed.
+    #[test]
+    fn every_failing_call_is_reported_with_its_arguments() {
+        let root = std::env::temp_dir().join(format!("csm-context-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&root);
+        let (name, selector) = ("IBM,RMEM.0006:00:00.1.0", "IBM,RMEM".parse().unwrap());
+        let roots = Roots::default().with_dev(root.join("dev")).with_sys(root.join("sys"));
+        let sys = roots.sys().join(name);
+        fs::create_dir_all(&sys).unwrap();
+        fs::create_dir_all(roots.dev()).unwrap();
+        for (file, text) in [
+            ("afu_version", "1:0"),
+            ("contexts", "0/1"),
+            ("global_mmio_size", "65536"),
+            ("pp_mmio_size", "0"),
+        ] {
+            fs::write(sys.join(file), text).unwrap();
+        }
+        let dev = roots.dev().join(name);
+        let error = Afu::open(&roots, &selector).unwrap_err();
+        assert_eq!(error.errno(), libc::ENOENT);
+        assert!(error.message().contains(&format!("open({}, O_RDWR)", dev.display())), "{error}");
+        assert!(error.message().contains("udev"), "{error}");
+        fs::write(&dev, "").unwrap();
+        let mut afu = Afu::open(&roots, &selector).unwrap();
+        let error = afu.metadata().unwrap_err();
+        assert_eq!(error.errno(), libc::ENOTTY);
+        assert!(
+            error.message().contains("OCXL_IOCTL_GET_METADATA") && error.message().contains("not an AFU")
+        );
+        assert!(afu.attach(5).unwrap_err().message().contains("OCXL_IOCTL_ATTACH, amr 0x5"));
+        assert!(afu.features().unwrap_err().message().contains("OCXL_IOCTL_GET_FEATURES"));
+        assert!(afu.irq().unwrap_err().message().contains("OCXL_IOCTL_IRQ_ALLOC"));
+        // The end of a file is no event.
+        assert!(afu.fault().unwrap_err().message().contains("an AFU event of 0 bytes"));
+        let error = lock_counters(afu.info()).err().unwrap();
+        assert!(error.message().contains("global_mmio_area, O_RDWR"), "{error}");
+        fs::remove_dir_all(&root).unwrap();
+    }
+
+    #[test]
+    fn contexts_that_are_taken_say_who_may_have_them() {
+        let info = AfuInfo {
+            name: "IBM,RMEM".into(),
+            function: "0006:00:00.1".into(),
+            index: 0,
+            version: (1, 0),
+            contexts_used: 1,
+            contexts_max: 1,
+            global_mmio_bytes: 0x8_0000,
+            per_pasid_mmio_bytes: 0x1_0000,
+            dev_path: "/dev/ocxl/x".into(),
+            sys_path: "/sys/class/ocxl/x".into(),
+            has_dev: true,
+        };
+        let error = open_failed(&info, libc::ENOSPC);
+        assert_eq!((error.kind(), error.errno()), (ErrorKind::InUse, libc::ENOSPC));
+        assert!(error.message().contains("fuser /dev/ocxl/x"), "{error}");
+        assert_eq!(open_failed(&info, libc::EACCES).kind(), ErrorKind::PermissionDenied);
+    }
+}

@@ -107,3 +107,25 @@ pub(crate) fn stop_self() {
     // SAFETY: plain system call.
     unsafe { libc::raise(libc::SIGSTOP) };
 }
+
+#[cfg(test)]
+mod tests {
+    use memmap2::MmapOptions;
+
+    use super::*;
+
+    #[test]
+    fn a_load_that_faults_is_a_childs() {
+        let path = std::env::temp_dir().join(format!("csm-load-{}", std::process::id()));
+        let file = std::fs::File::options().read(true).write(true).create(true).truncate(true).open(&path);
+        let file = file.unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        file.set_len(4096).unwrap();
+        let map = MmapOptions::new().len(4 << 16).map_raw(&file).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let patience = Duration::from_secs(60);
+        assert_eq!(load_in_child(map.as_ptr().cast(), patience).unwrap(), LoadEnd::Answered);
+        // Behind the end of the file there is nothing to load.
+        let behind = map.as_ptr().wrapping_add(1 << 16).cast();
+        assert_eq!(load_in_child(behind, patience).unwrap(), LoadEnd::Signal(Signal::SIGBUS));
+    }
+}

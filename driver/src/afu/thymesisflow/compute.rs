@@ -4,6 +4,7 @@
 //! so that the memory side may go, and the section before the channel, so that nothing is sent into a channel in reset.
 
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -20,6 +21,9 @@ use crate::afu::thymesisflow::zone::{LinkState, Mark, Side, read_mark, write_mar
 use crate::afu::thymesisflow::{check_global, map_global};
 use crate::afu::trace::Trace;
 use crate::error::{Error, ErrorKind, Result};
+
+/// How long a link that was trained may take to answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// What a compute side borrows, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,9 +131,9 @@ impl ComputeSide {
     /// What the memory side's line says now: a load through the link. None where it is no mark.
     ///
     /// # Errors
-    /// After [`ComputeSide::detach`].
+    /// When the link does not answer; [`ErrorKind::Closed`] after a detach.
     pub fn memory(&mut self) -> Result<Option<Mark>> {
-        read_mark(&mut **self.parts.zone.as_mut().ok_or_else(detached)?, Side::Memory)
+        read_mark(self.parts.answering_zone()?, Side::Memory)
     }
 
     /// Begins to count what goes through the card.
@@ -212,7 +216,14 @@ impl Parts {
             return Ok(());
         }
         let mark = Mark { state: LinkState::Detached, count: self.mark.count + 1, ..self.mark };
-        write_mark(&mut **self.zone.as_mut().ok_or_else(detached)?, Side::Compute, mark)
+        write_mark(self.answering_zone()?, Side::Compute, mark)
+    }
+
+    /// The zone, once it has shown that touching it is not this process's end.
+    fn answering_zone(&mut self) -> Result<&mut dyn LinkMemory> {
+        let zone = &mut **self.zone.as_mut().ok_or_else(detached)?;
+        zone.probe(ANSWER_WITHIN)?;
+        Ok(zone)
     }
 
     fn unmap_zone(&mut self) -> Result<()> {

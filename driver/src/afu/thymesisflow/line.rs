@@ -29,10 +29,10 @@ pub trait LinkMemory: Send {
     /// # Errors
     /// As [`LinkMemory::load`].
     fn store(&mut self, off: u64, line: &Line) -> Result<()>;
-    /// Touches the link for the first time, where that may end or stall whoever does it.
+    /// Touches the link where that may end or stall whoever does it: before the first [`LinkMemory::load`], and after a while.
     ///
     /// # Errors
-    /// With errno `EIO` when the access failed, `EAGAIN` when it took longer than `patience`.
+    /// With errno `EAGAIN` when it took longer than `patience`; another error when the access failed.
     fn probe(&mut self, _patience: Duration) -> Result<()> {
         Ok(())
     }
@@ -90,13 +90,17 @@ impl LinkMemory for Mapped {
     }
 
     /// A load that the link does not answer is a SIGBUS at best and a stalled processor until OpenCAPI times out at worst.
-    /// So a child makes the first one.
+    /// So a child makes it.
     fn probe(&mut self, patience: Duration) -> Result<()> {
         let call = format!("a load through the link, at {:p}", self.zone);
         match process::load_in_child(self.at(0)?, patience)? {
             LoadEnd::Answered => Ok(()),
             LoadEnd::Signal(signal) => {
-                Err(Error::system(call, libc::EIO).hint(format_args!("it ended with {signal}")))
+                let text = format!(
+                    "{call} ended with {signal}: the other end has no memory there (see the translation faults of the memory \
+                     side), or this host has fenced the link (see dmesg)"
+                );
+                Err(Error::new(ErrorKind::System, text))
             }
             LoadEnd::Late => Err(Error::system(call, libc::EAGAIN)
                 .hint(format_args!("it was not answered within {} ms", patience.as_millis()))),

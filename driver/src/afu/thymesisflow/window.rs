@@ -62,7 +62,7 @@ impl LentWindow {
         // Fails now, rather than with a signal on the way. A new file's bytes are zero.
         file::allocate(&made, path, 0, len_bytes)?;
         // SAFETY: over the reservation made just above.
-        unsafe { map_over(at, len_bytes, made.as_fd(), 0, true) }?;
+        unsafe { map_over(at, len_bytes, made.as_fd(), 0, true, false) }?;
         let mut locked = 0;
         while locked < len_bytes {
             let step = LOCK_STEP_BYTES.min(len_bytes - locked);
