@@ -44,49 +44,56 @@ pub(crate) fn command_name() -> String {
     name.trim_end().to_owned()
 }
 
-/// How a load made by a child ended.
+/// How something that a child did ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LoadEnd {
-    /// It gave a value.
-    Answered,
+pub(crate) enum ChildEnd {
+    /// It was done.
+    Done,
     /// It killed the child.
     Signal(Signal),
-    /// It was not over in time.
+    /// It was not over in time, or not waited for.
     Late,
 }
 
-/// Lets a child load from `at`, so that a load which faults or never ends is not this process's.
-pub(crate) fn load_in_child(at: *const u64, patience: Duration) -> Result<LoadEnd> {
-    let deadline = Instant::now() + patience;
-    // SAFETY: the child does nothing but a load and _exit, which are allowed in the child of a threaded process.
+/// Lets a child do `work`, so that a fault or a stall is not this process's end. `going` is asked every few milliseconds
+/// whether to wait on.
+///
+/// # Safety
+/// `work` does what is allowed in the child of a process with threads: no allocation, no lock.
+pub(crate) unsafe fn do_in_child(
+    work: &dyn Fn(),
+    patience: Duration,
+    going: &mut dyn FnMut() -> bool,
+) -> Result<ChildEnd> {
+    /// SIGKILL takes a moment, and forever where a load stalls the processor: such a child is left to the kernel.
+    const GRACE: Duration = Duration::from_millis(200);
+    // SAFETY: the child does the work, which the caller vouches for, and ends.
     let child = match unsafe { nix::unistd::fork() } {
         Ok(ForkResult::Child) => {
-            // SAFETY: the caller's pointer is aligned and mapped; a fault ends this child and nobody else.
-            unsafe {
-                let _ = at.read_volatile();
-                libc::_exit(0)
-            }
+            work();
+            // SAFETY: plain system call.
+            unsafe { libc::_exit(0) }
         }
         Ok(ForkResult::Parent { child }) => child,
         Err(e) => return Err(Error::system("fork()", e as i32)),
     };
+    let mut deadline = Instant::now() + patience;
     let mut killed = false;
     loop {
         match waitpid(child, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::Exited(..)) if !killed => return Ok(LoadEnd::Answered),
-            Ok(WaitStatus::Signaled(_, signal, _)) if !killed => return Ok(LoadEnd::Signal(signal)),
-            Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) => return Ok(LoadEnd::Late),
+            Ok(WaitStatus::Exited(..)) if !killed => return Ok(ChildEnd::Done),
+            Ok(WaitStatus::Signaled(_, signal, _)) if !killed => return Ok(ChildEnd::Signal(signal)),
+            Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) => return Ok(ChildEnd::Late),
             Ok(_) | Err(Errno::EINTR) => {}
             Err(e) => return Err(Error::system(format_args!("waitpid({child})"), e as i32)),
         }
-        if Instant::now() >= deadline {
-            if killed {
-                // A stalled load holds even SIGKILL up: the child is left to the kernel.
-                return Ok(LoadEnd::Late);
-            }
-            killed = true;
-            let _ = nix::sys::signal::kill(child, Signal::SIGKILL);
-            continue;
+        if killed && Instant::now() >= deadline {
+            return Ok(ChildEnd::Late);
+        }
+        if !killed && (Instant::now() >= deadline || !going()) {
+            (killed, deadline) = (true, Instant::now() + GRACE);
+            nix::sys::signal::kill(child, Signal::SIGKILL)
+                .map_err(|e| Error::system(format_args!("kill({child}, SIGKILL)"), e as i32))?;
         }
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -115,17 +122,42 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_load_that_faults_is_a_childs() {
+    fn a_load_that_faults_is_the_childs() {
         let path = std::env::temp_dir().join(format!("csm-load-{}", std::process::id()));
         let file = std::fs::File::options().read(true).write(true).create(true).truncate(true).open(&path);
         let file = file.unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         file.set_len(4096).unwrap();
         let map = MmapOptions::new().len(4 << 16).map_raw(&file).unwrap();
         std::fs::remove_file(&path).unwrap();
-        let patience = Duration::from_secs(60);
-        assert_eq!(load_in_child(map.as_ptr().cast(), patience).unwrap(), LoadEnd::Answered);
+        let load = |at: *const u8| {
+            let work = || {
+                // SAFETY: a load, which ends the child at worst.
+                let _ = unsafe { at.read_volatile() };
+            };
+            // SAFETY: the work is a load.
+            unsafe { do_in_child(&work, Duration::from_secs(60), &mut || true) }.unwrap()
+        };
+        assert_eq!(load(map.as_ptr()), ChildEnd::Done);
         // Behind the end of the file there is nothing to load.
-        let behind = map.as_ptr().wrapping_add(1 << 16).cast();
-        assert_eq!(load_in_child(behind, patience).unwrap(), LoadEnd::Signal(Signal::SIGBUS));
+        assert_eq!(load(map.as_ptr().wrapping_add(1 << 16)), ChildEnd::Signal(Signal::SIGBUS));
+    }
+
+    #[test]
+    fn a_child_that_stalls_is_not_waited_for() {
+        let stall = || loop {
+            std::hint::spin_loop();
+        };
+        let mut asked = 0;
+        // SAFETY: the work does nothing.
+        let end = unsafe {
+            do_in_child(&stall, Duration::from_secs(60), &mut || {
+                asked += 1;
+                asked < 3
+            })
+        };
+        assert_eq!((end.unwrap(), asked), (ChildEnd::Late, 3));
+        // SAFETY: as above.
+        let end = unsafe { do_in_child(&stall, Duration::ZERO, &mut || true) };
+        assert_eq!(end.unwrap(), ChildEnd::Late);
     }
 }

@@ -6,9 +6,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::afu::context::{CounterLock, lock_counters, map_global_mmio};
-use crate::afu::find::{AfuInfo, Roots, Selector};
+use crate::afu::find::{AfuInfo, Roots};
+use crate::afu::global::{CounterLock, lock_counters, map_global_mmio};
 use crate::afu::mmio::Mmio;
+use crate::afu::selector::Selector;
 use crate::afu::thymesisflow::registers::{Latency, Register};
 use crate::afu::thymesisflow::zone::Side;
 use crate::error::Result;

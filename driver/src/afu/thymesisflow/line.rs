@@ -8,7 +8,7 @@ use nix::libc;
 use crate::afu::thymesisflow::zone::ZONE_BYTES;
 use crate::arch::{self, CacheOps};
 use crate::error::{Error, ErrorKind, Result};
-use crate::sys::process::{self, LoadEnd};
+use crate::sys::process::{self, ChildEnd};
 use crate::units::index;
 
 /// Bytes of a line.
@@ -32,8 +32,9 @@ pub trait LinkMemory: Send {
     /// Touches the link where that may end or stall whoever does it: before the first [`LinkMemory::load`], and after a while.
     ///
     /// # Errors
-    /// With errno `EAGAIN` when it took longer than `patience`; another error when the access failed.
-    fn probe(&mut self, _patience: Duration) -> Result<()> {
+    /// With errno `EAGAIN` when it took longer than `patience` or `going`, which is asked meanwhile, said no; another error
+    /// when the access failed.
+    fn probe(&mut self, _patience: Duration, _going: &mut dyn FnMut() -> bool) -> Result<()> {
         Ok(())
     }
 }
@@ -91,18 +92,24 @@ impl LinkMemory for Mapped {
 
     /// A load that the link does not answer is a SIGBUS at best and a stalled processor until OpenCAPI times out at worst.
     /// So a child makes it.
-    fn probe(&mut self, patience: Duration) -> Result<()> {
+    fn probe(&mut self, patience: Duration, going: &mut dyn FnMut() -> bool) -> Result<()> {
         let call = format!("a load through the link, at {:p}", self.zone);
-        match process::load_in_child(self.at(0)?, patience)? {
-            LoadEnd::Answered => Ok(()),
-            LoadEnd::Signal(signal) => {
+        let at = self.at(0)?;
+        let load = || {
+            // SAFETY: inside the zone, which is mapped.
+            let _ = unsafe { at.read_volatile() };
+        };
+        // SAFETY: a load neither allocates nor locks.
+        match unsafe { process::do_in_child(&load, patience, going) }? {
+            ChildEnd::Done => Ok(()),
+            ChildEnd::Signal(signal) => {
                 let text = format!(
                     "{call} ended with {signal}: the other end has no memory there (see the translation faults of the memory \
                      side), or this host has fenced the link (see dmesg)"
                 );
                 Err(Error::new(ErrorKind::System, text))
             }
-            LoadEnd::Late => Err(Error::system(call, libc::EAGAIN)
+            ChildEnd::Late => Err(Error::system(call, libc::EAGAIN)
                 .hint(format_args!("it was not answered within {} ms", patience.as_millis()))),
         }
     }

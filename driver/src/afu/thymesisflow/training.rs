@@ -136,7 +136,7 @@ impl Trainer<'_> {
             progress.stage = Stage::Asking;
             let patience = training.deadline.saturating_sub(progress.elapsed);
             progress.attempts += 1;
-            match self.attempt(patience) {
+            match self.attempt(patience, start, &mut progress) {
                 Ok(memory) => {
                     return Ok(Trained { memory, attempts: progress.attempts, elapsed: start.elapsed() });
                 }
@@ -162,14 +162,23 @@ impl Trainer<'_> {
         Error::new(ErrorKind::TimedOut, text)
     }
 
-    fn attempt(&mut self, patience: Duration) -> Result<Mark, Failed> {
+    fn attempt(
+        &mut self,
+        patience: Duration,
+        start: Instant,
+        progress: &mut Progress,
+    ) -> Result<Mark, Failed> {
         self.card_is_there()?;
         let zone = match self.zone {
             Some(zone) => zone,
             None => {
                 let mut zone = self.source.map()?;
                 self.trace.call("map zone");
-                if let Err(e) = zone.probe(patience) {
+                let mut going = || {
+                    progress.elapsed = start.elapsed();
+                    (self.progress)(progress).is_continue()
+                };
+                if let Err(e) = zone.probe(patience, &mut going) {
                     self.trace.call("unmap zone");
                     return Err(e.into());
                 }
