@@ -58,6 +58,7 @@ mod api;
 mod arch;
 #[cfg(feature = "arrow")]
 pub mod arrow;
+pub mod cluster;
 mod coherence;
 mod device;
 pub mod error;
@@ -75,6 +76,7 @@ pub mod units;
 pub mod uri;
 
 pub use api::{Context, ContextOptions, Region, RegionInfo, Window};
+pub use arch::{ArchReport, arch_report};
 pub use coherence::CoherenceStats;
 pub use device::{CoherenceReport, MemoryType, Roles};
 pub use error::{Error, ErrorKind, Result};

@@ -15,6 +15,7 @@ mod lines;
 #[cfg(any(test, target_arch = "aarch64", target_arch = "powerpc64"))]
 mod pieces;
 mod read_back;
+mod report;
 mod spread;
 
 #[cfg(target_arch = "aarch64")]
@@ -40,6 +41,7 @@ use crate::units::index;
 
 pub(crate) use lines::merge;
 pub(crate) use read_back::ReadBack;
+pub use report::{ArchReport, arch_report};
 
 /// The shortest line that the copies are made for, and the longest that a region's layout is: one writer a line of
 /// 128 bytes.
