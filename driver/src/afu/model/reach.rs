@@ -1,6 +1,7 @@
 //! What a process has of a card of the model: a context, registers, a link zone. Each access goes to the rules next door.
 
 use std::os::unix::fs::FileExt;
+use std::time::Duration;
 
 use nix::libc;
 
@@ -8,7 +9,7 @@ use crate::afu::context::{AfuContext, Metadata};
 use crate::afu::event::TranslationFault;
 use crate::afu::global::CounterLock;
 use crate::afu::mmio::{Area, Mmio, Width};
-use crate::afu::model::{Fabric, Flaw};
+use crate::afu::model::{Fabric, Flaw, State};
 use crate::afu::thymesisflow::{Line, LinkMemory, Side, ZoneSource};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -175,9 +176,9 @@ impl Drop for Zone {
     }
 }
 
-impl LinkMemory for Zone {
-    fn load(&mut self, off: u64) -> Result<Line> {
-        let mut state = self.fabric.state();
+impl Zone {
+    /// What a load gives: all ones while the channel trains.
+    fn fetch(&self, state: &mut State, off: u64) -> Result<Line> {
         state.step("load through the link")?;
         let mut bytes = [0; size_of::<Line>()];
         let answer = state
@@ -191,9 +192,26 @@ impl LinkMemory for Zone {
         }
         Ok(answer.map_or([u64::MAX; 16], |()| line))
     }
+}
+
+/// A process that touches a link which may not be up may not live to tell.
+fn by_itself(state: &State) -> Result<()> {
+    if state.trained {
+        return Ok(());
+    }
+    Err(Error::system("an access by the process itself to a link that has not trained (model)", libc::EFAULT))
+}
+
+impl LinkMemory for Zone {
+    fn load(&mut self, off: u64) -> Result<Line> {
+        let mut state = self.fabric.state();
+        by_itself(&state)?;
+        self.fetch(&mut state, off)
+    }
 
     fn store(&mut self, off: u64, line: &Line) -> Result<()> {
         let mut state = self.fabric.state();
+        by_itself(&state)?;
         state.step("store through the link")?;
         let bytes: Vec<u8> = line.iter().flat_map(|word| word.to_le_bytes()).collect();
         let lost = state.flaw == Flaw::LostWrites;
@@ -202,5 +220,9 @@ impl LinkMemory for Zone {
                 if lost { Ok(()) } else { memory.write_all_at(&bytes, ea) }
             })
             .map(|_| ())
+    }
+
+    fn look(&mut self, off: u64, _patience: Duration, _going: &mut dyn FnMut() -> bool) -> Result<Line> {
+        self.fetch(&mut self.fabric.state(), off)
     }
 }

@@ -17,7 +17,7 @@ use crate::afu::thymesisflow::registers::{Register, section_value};
 use crate::afu::thymesisflow::training::{Progress, Trained, Trainer, Training, announce};
 use crate::afu::thymesisflow::undo::Undo;
 use crate::afu::thymesisflow::window::ZoneSource;
-use crate::afu::thymesisflow::zone::{LinkState, Mark, Side, read_mark, write_mark};
+use crate::afu::thymesisflow::zone::{LinkState, Mark, Side, look_for_mark, read_mark, write_mark};
 use crate::afu::thymesisflow::{check_global, map_global};
 use crate::afu::trace::Trace;
 use crate::error::{Error, ErrorKind, Result};
@@ -133,7 +133,8 @@ impl ComputeSide {
     /// # Errors
     /// When the link does not answer; [`ErrorKind::Closed`] after a detach.
     pub fn memory(&mut self) -> Result<Option<Mark>> {
-        read_mark(self.parts.answering_zone()?, Side::Memory)
+        let zone = &mut **self.parts.zone.as_mut().ok_or_else(detached)?;
+        look_for_mark(zone, Side::Memory, ANSWER_WITHIN, &mut || true)
     }
 
     /// Begins to count what goes through the card.
@@ -216,14 +217,10 @@ impl Parts {
             return Ok(());
         }
         let mark = Mark { state: LinkState::Detached, count: self.mark.count + 1, ..self.mark };
-        write_mark(self.answering_zone()?, Side::Compute, mark)
-    }
-
-    /// The zone, once it has shown that touching it is not this process's end.
-    fn answering_zone(&mut self) -> Result<&mut dyn LinkMemory> {
         let zone = &mut **self.zone.as_mut().ok_or_else(detached)?;
-        zone.probe(ANSWER_WITHIN, &mut || true)?;
-        Ok(zone)
+        // A dead link shall not be the end of whoever takes it down.
+        look_for_mark(zone, Side::Memory, ANSWER_WITHIN, &mut || true)?;
+        write_mark(zone, Side::Compute, mark)
     }
 
     fn unmap_zone(&mut self) -> Result<()> {

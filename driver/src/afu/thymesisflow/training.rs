@@ -20,7 +20,7 @@ use crate::afu::thymesisflow::line::LinkMemory;
 use crate::afu::thymesisflow::registers::Register;
 use crate::afu::thymesisflow::window::ZoneSource;
 use crate::afu::thymesisflow::zone::{
-    LinkState, Mark, Side, read_mark, write_answers, write_mark, wrong_answers,
+    LinkState, Mark, Side, look_for_mark, read_mark, write_answers, write_mark, wrong_answers,
 };
 use crate::afu::trace::Trace;
 use crate::error::{Error, ErrorKind, Result};
@@ -172,20 +172,17 @@ impl Trainer<'_> {
         let zone = match self.zone {
             Some(zone) => zone,
             None => {
-                let mut zone = self.source.map()?;
+                let zone = self.source.map()?;
                 self.trace.call("map zone");
-                let mut going = || {
-                    progress.elapsed = start.elapsed();
-                    (self.progress)(progress).is_continue()
-                };
-                if let Err(e) = zone.probe(patience, &mut going) {
-                    self.trace.call("unmap zone");
-                    return Err(e.into());
-                }
                 self.zone.insert(zone)
             }
         };
-        let Some(memory) = read_mark(&mut **zone, Side::Memory)? else {
+        let mut going = || {
+            progress.elapsed = start.elapsed();
+            (self.progress)(progress).is_continue()
+        };
+        // Not before a mark has come through is the link touched by this process itself.
+        let Some(memory) = look_for_mark(&mut **zone, Side::Memory, patience, &mut going)? else {
             return not_yet("what came through the link is no mark of a memory side");
         };
         match memory.state {

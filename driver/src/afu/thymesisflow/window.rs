@@ -224,8 +224,8 @@ impl LinkMemory for MappedZone {
         self.zone.store(off, line)
     }
 
-    fn probe(&mut self, patience: Duration, going: &mut dyn FnMut() -> bool) -> Result<()> {
-        self.zone.probe(patience, going)
+    fn look(&mut self, off: u64, patience: Duration, going: &mut dyn FnMut() -> bool) -> Result<Line> {
+        self.zone.look(off, patience, going)
     }
 }
 
