@@ -3,6 +3,7 @@
 //! Order: global MMIO, Aurora channels out of reset, section, training, this side's line. Undone in reverse; the line first,
 //! so that the memory side may go, and the section before the channel, so that nothing is sent into a channel in reset.
 
+use std::fmt;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -154,6 +155,12 @@ impl ComputeSide {
     pub fn detach(&mut self, force: bool) -> Result<()> {
         self.parts.touch = !force;
         self.undo.run(&mut self.parts).map_err(|e| e.context("detaching the compute side"))
+    }
+}
+
+impl fmt::Debug for ComputeSide {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ComputeSide").field("terms", self.terms()).finish_non_exhaustive()
     }
 }
 

@@ -4,6 +4,8 @@
 //! zone needs: known answers before, the mark after. Undone in reverse, which that software does not do: it closes the AFU
 //! with the link still up.
 
+use std::fmt;
+
 use uuid::Uuid;
 
 use crate::afu::context::AfuContext;
@@ -23,7 +25,8 @@ use crate::afu::thymesisflow::{check_global, map_global};
 use crate::afu::trace::Trace;
 use crate::error::{Error, ErrorKind, Result};
 
-/// An attached memory side, which owns its window. One thread at a time. Dropping it detaches, whoever borrows.
+/// An attached memory side, which owns its window: that goes when this is dropped, which also detaches, whoever borrows.
+/// One thread at a time.
 pub struct MemorySide {
     parts: Parts,
     undo: Undo<Parts>,
@@ -150,6 +153,16 @@ impl MemorySide {
             }
         }
         self.undo.run(&mut self.parts).map_err(|e| e.context("detaching the memory side"))
+    }
+}
+
+impl fmt::Debug for MemorySide {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let window = &self.parts.window;
+        f.debug_struct("MemorySide")
+            .field("window", window)
+            .field("ports", &self.ports())
+            .finish_non_exhaustive()
     }
 }
 

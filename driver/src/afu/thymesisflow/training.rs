@@ -25,6 +25,9 @@ use crate::afu::thymesisflow::zone::{
 use crate::afu::trace::Trace;
 use crate::error::{Error, ErrorKind, Result};
 
+/// What the last attempt has, however late it is: its reason is the one that people read.
+const LEAST_PATIENCE: Duration = Duration::from_millis(200);
+
 /// How patient training is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Training {
@@ -134,7 +137,7 @@ impl Trainer<'_> {
                 continue;
             }
             progress.stage = Stage::Asking;
-            let patience = training.deadline.saturating_sub(progress.elapsed);
+            let patience = training.deadline.saturating_sub(progress.elapsed).max(LEAST_PATIENCE);
             progress.attempts += 1;
             match self.attempt(patience, start, &mut progress) {
                 Ok(memory) => {
@@ -183,11 +186,15 @@ impl Trainer<'_> {
         };
         // Not before a mark has come through is the link touched by this process itself.
         let Some(memory) = look_for_mark(&mut **zone, Side::Memory, patience, &mut going)? else {
-            return not_yet("what came through the link is no mark of a memory side");
+            return not_yet(
+                "what came through the link is no mark of a memory side: the channel trains, or the section leads elsewhere",
+            );
         };
         match memory.state {
             LinkState::Attached => {}
-            LinkState::Never => return not_yet("the memory side has not attached"),
+            LinkState::Never => {
+                return not_yet("zeroes came through the link: the memory side has not attached");
+            }
             LinkState::Detached => return not_yet("the memory side has detached"),
         }
         self.borrow.agrees_with(&memory).map_err(Failed::Final)?;
