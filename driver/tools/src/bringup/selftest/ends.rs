@@ -1,0 +1,216 @@
+//! Which end this is, and the window that it tests: made for the test where the device makes windows, taken as it is elsewhere.
+
+use std::time::Duration;
+
+use csm::units::{MIB, format_size};
+use csm::uri::{OPTIONS, Scheme, Sort, Uri};
+use csm::{Context, Error, ErrorKind, Window};
+
+use super::meeting::is_vacant;
+use super::memory::Memory;
+use crate::failure::Done;
+use crate::run::Run;
+use crate::target::with_option;
+use crate::wait::until;
+
+/// The smallest window that all steps fit into, and what is made where nothing else is asked for.
+const SIZE_MIN: u64 = 8 * MIB;
+const SIZE_DEFAULT: u64 = 16 * MIB;
+
+/// This end.
+pub(super) struct Ends {
+    /// The window, as this node sees it.
+    pub(super) uri: String,
+    parsed: Uri,
+    /// 0 or 1.
+    pub(super) node: u64,
+    /// The window's length; 0 until it is open.
+    len_bytes: u64,
+    /// The window was made for the test.
+    made: bool,
+}
+
+/// A window that was made for the test, removed with this.
+pub(super) struct Made {
+    uri: String,
+    there: bool,
+}
+
+impl Made {
+    /// It was removed.
+    pub(super) fn gone(&mut self) {
+        self.there = false;
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        if self.there
+            && let Err(e) = Window::open(&self.uri).and_then(Window::remove)
+        {
+            eprintln!("csm-bringup: leaving {}: {e}", self.uri);
+        }
+    }
+}
+
+impl Ends {
+    /// # Errors
+    /// For a URI that does not parse, and a node that is no end of a link.
+    pub(super) fn new(uri: String) -> Done<Self> {
+        let parsed = Uri::parse(&uri)?;
+        let node = match parsed.get("node") {
+            None | Some("0") => 0,
+            Some("1") => 1,
+            Some(node) => {
+                let text =
+                    format!("node {node}: a test is of the link between the owner, node 0, and node 1");
+                return Err(Error::new(ErrorKind::InvalidArgument, text).into());
+            }
+        };
+        Ok(Self { uri, parsed, node, len_bytes: 0, made: false })
+    }
+
+    /// Whether one process is to start the other, unless it is told.
+    pub(super) fn is_one_machine(&self) -> bool {
+        self.makes_windows() && self.parsed.get("node").is_none()
+    }
+
+    fn makes_windows(&self) -> bool {
+        matches!(self.parsed.scheme(), Scheme::Shm | Scheme::Incoherent)
+    }
+
+    /// The same window as node 1 sees it: what shapes a new window is not said again.
+    pub(super) fn other_uri(&self) -> String {
+        let shapes =
+            |name: &str| OPTIONS.iter().any(|(option, sort, ..)| *option == name && *sort == Sort::Create);
+        let (label, query) = self.uri.split_once('?').unwrap_or((&self.uri, ""));
+        let keeps = |pair: &&str| {
+            let name = pair.split('=').next().unwrap_or_default();
+            !name.is_empty() && name != "node" && !shapes(name)
+        };
+        let options: Vec<&str> = query.split('&').filter(keeps).collect();
+        let uri =
+            if options.is_empty() { label.to_owned() } else { format!("{label}?{}", options.join("&")) };
+        with_option(&uri, "node", 1)
+    }
+
+    /// The region that is made in the window: as large as it is, with room for two nodes and little more. What the window
+    /// holds by then is the test's own.
+    pub(super) fn region_uri(&self) -> String {
+        let size = (self.len_bytes / (2 * MIB) * (2 * MIB)).to_string();
+        let mut options =
+            vec![("size", &*size), ("nodes", "2"), ("members", "8"), ("leases", "64"), ("catalog", "64")];
+        if !self.made && self.parsed.scheme().has("overwrite") {
+            options.push(("overwrite", "yes"));
+        }
+        options.retain(|(option, _)| self.parsed.get(option).is_none());
+        options.iter().fold(self.uri.clone(), |uri, (option, value)| with_option(&uri, option, value))
+    }
+
+    /// Opens the window as this end: node 0 makes it where there is none, node 1 waits for it. What is to be removed
+    /// afterwards comes with it.
+    ///
+    /// # Errors
+    /// When it holds something that may not be lost; when it is too small.
+    pub(super) fn open(
+        &mut self,
+        run: &Run,
+        timeout: Duration,
+        overwrite: bool,
+    ) -> Done<(Memory, Option<Made>)> {
+        let (window, made) =
+            if self.node == 0 { self.open_own(overwrite)? } else { (self.wait(run, timeout)?, None) };
+        self.len_bytes = window.len_bytes();
+        if self.len_bytes < SIZE_MIN {
+            let text = format!(
+                "{}: the window has {}; the test needs {} at least",
+                self.parsed.label(),
+                format_size(self.len_bytes),
+                format_size(SIZE_MIN)
+            );
+            return Err(Error::new(ErrorKind::BadSize, text).into());
+        }
+        let memory = Memory(window);
+        if self.node == 0 && made.is_none() && !overwrite && !is_vacant(&memory) {
+            let text = format!(
+                "{}: the window begins with something that is not zero, a region perhaps (csm stat '{}' shows it), and the test \
+                 destroys what is there; add --overwrite if it may be lost",
+                self.parsed.label(),
+                self.uri
+            );
+            return Err(Error::new(ErrorKind::RegionExists, text).into());
+        }
+        Ok((memory, made))
+    }
+
+    fn wait(&self, run: &Run, timeout: Duration) -> Done<Window> {
+        let what = format!(
+            "{}, which node 0 makes: run csm-bringup selftest with --node 0 at the same time",
+            self.uri
+        );
+        until(&what, timeout, run.interrupt(), || match Window::open(&self.uri) {
+            Ok(window) => Ok(Some(window)),
+            Err(e) if e.kind() == ErrorKind::RegionNotFound && self.is_made() => Ok(None),
+            Err(e) => Err(e.into()),
+        })
+    }
+
+    /// Whether windows of this scheme are made by node 0.
+    fn is_made(&self) -> bool {
+        self.makes_windows() || self.parsed.scheme() == Scheme::File
+    }
+
+    fn open_own(&mut self, overwrite: bool) -> Done<(Window, Option<Made>)> {
+        if overwrite {
+            self.clear()?;
+        }
+        let window = match Window::open(&self.uri) {
+            Ok(_) if self.makes_windows() => {
+                let text = format!(
+                    "{} is there already, and the test destroys what is there; choose another name, or add --overwrite if it may be lost",
+                    self.parsed.label()
+                );
+                return Err(Error::new(ErrorKind::RegionExists, text).into());
+            }
+            Err(e) if e.kind() == ErrorKind::RegionNotFound && self.is_made() => {
+                let uri = match self.parsed.get("size") {
+                    Some(_) => self.uri.clone(),
+                    None => with_option(&self.uri, "size", SIZE_DEFAULT),
+                };
+                self.made = true;
+                let window = Window::create(&uri)?;
+                return Ok((window, Some(Made { uri: self.uri.clone(), there: true })));
+            }
+            opened => opened?,
+        };
+        Ok((window, None))
+    }
+
+    /// Destroys the region that is in the window, if it is not in use.
+    fn clear(&self) -> Done {
+        match Context::new()?.destroy(&self.uri) {
+            Err(e) if e.kind() == ErrorKind::NotARegion && self.makes_windows() => {
+                // Left by a test that was killed.
+                Window::open(&self.uri)?.remove()?;
+            }
+            Err(e) if !matches!(e.kind(), ErrorKind::NotARegion | ErrorKind::RegionNotFound) => {
+                return Err(e.into());
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn node_1_gets_the_same_window_and_shapes_nothing() {
+        let uri = |text: &str| Ends::new(text.to_owned()).map(|ends| ends.other_uri()).expect("a URI");
+        assert_eq!(uri("shm:t"), "shm:t?node=1");
+        assert_eq!(uri("shm:t?size=16M&mode=0660&node=0&numa=0"), "shm:t?size=16M&node=1");
+        assert_eq!(uri("file:/a%20b?fixed=yes&off=2M"), "file:/a%20b?fixed=yes&off=2M&node=1");
+    }
+}
