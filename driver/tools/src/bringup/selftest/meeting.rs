@@ -13,7 +13,7 @@ use csm::{Error, ErrorKind};
 
 use super::link::{Link, Plan};
 use super::mailbox::{
-    AREA_BYTES, CONTROL_BYTES, GREETING_OFF, RECORD_WORDS, area, read, read_loaded, sealed, write,
+    AREA_BYTES, GREETING_OFF, RECORD_WORDS, area, read, read_loaded, sealed, write,
 };
 use super::memory::{Cells, LINE, Memory, powers_of_two, words};
 use crate::failure::{Done, Failure};
@@ -51,11 +51,12 @@ impl Greeting {
     }
 }
 
-/// Whether nothing is lost by a test: the window begins with zeroes, or with what an earlier test left.
+/// Whether nothing is lost by a test: the window's first page is zeroes, as after a region, or what an earlier test left.
 pub(super) fn is_vacant(memory: &Memory) -> bool {
-    memory.acquire(0..CONTROL_BYTES);
+    let first = 0..memory.0.page_bytes().min(AREA_BYTES);
+    memory.acquire(first.clone());
     read_loaded(memory, GREETING_OFF).and_then(Greeting::of).is_some()
-        || words(0..AREA_BYTES).all(|off| memory.load(off) == 0)
+        || words(first).all(|off| memory.load(off) == 0)
 }
 
 fn random() -> u64 {

@@ -84,8 +84,8 @@ impl Work<'_> {
     fn own(&mut self) -> Done<Step> {
         let mut step = Step::new("table");
         let context = Context::new()?;
-        let uri = self.ends.region_uri();
-        let region = context.create(&uri)?;
+        let region = context.create(&self.ends.region_uri())?;
+        let uri = self.ends.uri.clone();
         let mut scratch = Scratch { context: &context, uri: &uri, region: Some(region.clone()) };
         column::publish(&region, WRONG, [0].into_iter())?;
         column::publish(&region, RIGHT, [1].into_iter())?;
