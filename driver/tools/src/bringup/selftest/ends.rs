@@ -1,4 +1,5 @@
-//! Which end this is, and the window that it tests: made for the test where the device makes windows, taken as it is elsewhere.
+//! Which end this is, and the window that is tested or measured: made for that where the device makes windows, taken as
+//! it is elsewhere. What is there and may be somebody's is not destroyed unasked.
 
 use std::time::Duration;
 
@@ -6,7 +7,7 @@ use csm::units::{MIB, format_size};
 use csm::uri::{OPTIONS, Scheme, Sort, Uri};
 use csm::{Context, Error, ErrorKind, Window};
 
-use super::meeting::is_vacant;
+use super::meeting::{is_vacant, wipe_first_page};
 use super::memory::Memory;
 use crate::failure::Done;
 use crate::run::Run;
@@ -18,12 +19,12 @@ const SIZE_MIN: u64 = 8 * MIB;
 const SIZE_DEFAULT: u64 = 16 * MIB;
 
 /// This end.
-pub(super) struct Ends {
+pub(crate) struct Ends {
     /// The window, as this node sees it.
-    pub(super) uri: String,
+    pub(crate) uri: String,
     parsed: Uri,
     /// 0 or 1.
-    pub(super) node: u64,
+    pub(crate) node: u64,
     /// The window's length; 0 until it is open.
     len_bytes: u64,
     /// The window was made for the test.
@@ -31,14 +32,14 @@ pub(super) struct Ends {
 }
 
 /// A window that was made for the test, removed with this.
-pub(super) struct Made {
+pub(crate) struct Made {
     uri: String,
     there: bool,
 }
 
 impl Made {
     /// It was removed.
-    pub(super) fn gone(&mut self) {
+    pub(crate) fn gone(&mut self) {
         self.there = false;
     }
 }
@@ -56,7 +57,7 @@ impl Drop for Made {
 impl Ends {
     /// # Errors
     /// For a URI that does not parse, and a node that is no end of a link.
-    pub(super) fn new(uri: String) -> Done<Self> {
+    pub(crate) fn new(uri: String) -> Done<Self> {
         let parsed = Uri::parse(&uri)?;
         let node = match parsed.get("node") {
             None | Some("0") => 0,
@@ -71,7 +72,7 @@ impl Ends {
     }
 
     /// Whether one process is to start the other, unless it is told.
-    pub(super) fn is_one_machine(&self) -> bool {
+    pub(crate) fn is_one_machine(&self) -> bool {
         self.makes_windows() && self.parsed.get("node").is_none()
     }
 
@@ -80,7 +81,7 @@ impl Ends {
     }
 
     /// The same window as node 1 sees it: what shapes a new window is not said again.
-    pub(super) fn other_uri(&self) -> String {
+    pub(crate) fn other_uri(&self) -> String {
         let shapes =
             |name: &str| OPTIONS.iter().any(|(option, sort, ..)| *option == name && *sort == Sort::Create);
         let (label, query) = self.uri.split_once('?').unwrap_or((&self.uri, ""));
@@ -96,7 +97,7 @@ impl Ends {
 
     /// The region that is made in the window: as large as it is, with room for two nodes and little more. What the window
     /// holds by then is the test's own.
-    pub(super) fn region_uri(&self) -> String {
+    pub(crate) fn region_uri(&self) -> String {
         let size = (self.len_bytes / (2 * MIB) * (2 * MIB)).to_string();
         let mut options =
             vec![("size", &*size), ("nodes", "2"), ("members", "8"), ("leases", "64"), ("catalog", "64")];
@@ -118,9 +119,12 @@ impl Ends {
         timeout: Duration,
         overwrite: bool,
     ) -> Done<(Memory, Option<Made>)> {
-        let (window, made) =
-            if self.node == 0 { self.open_own(overwrite)? } else { (self.wait(run, timeout)?, None) };
-        self.len_bytes = window.len_bytes();
+        let (memory, made) = if self.node == 0 {
+            self.open_alone(overwrite, SIZE_DEFAULT)?
+        } else {
+            (Memory(self.wait(run, timeout)?), None)
+        };
+        self.len_bytes = memory.0.len_bytes();
         if self.len_bytes < SIZE_MIN {
             let text = format!(
                 "{}: the window has {}; the test needs {} at least",
@@ -130,17 +134,54 @@ impl Ends {
             );
             return Err(Error::new(ErrorKind::BadSize, text).into());
         }
+        Ok((memory, made))
+    }
+
+    /// Opens the window without regard to another end; one that is made has `size_bytes` unless the URI says otherwise.
+    ///
+    /// # Errors
+    /// When it holds something that may not be lost.
+    pub(crate) fn open_alone(&mut self, overwrite: bool, size_bytes: u64) -> Done<(Memory, Option<Made>)> {
+        if overwrite {
+            self.clear()?;
+        }
+        let window = match Window::open(&self.uri) {
+            Ok(_) if self.makes_windows() && self.node == 0 => {
+                let text = format!(
+                    "{} is there already, and what is there would be destroyed; choose another name, or add --overwrite if it may be lost",
+                    self.parsed.label()
+                );
+                return Err(Error::new(ErrorKind::RegionExists, text).into());
+            }
+            Err(e) if e.kind() == ErrorKind::RegionNotFound && self.is_made() && self.node == 0 => {
+                let uri = match self.parsed.get("size") {
+                    Some(_) => self.uri.clone(),
+                    None => with_option(&self.uri, "size", size_bytes),
+                };
+                self.made = true;
+                let made = Made { uri: self.uri.clone(), there: true };
+                return Ok((Memory(Window::create(&uri)?), Some(made)));
+            }
+            opened => opened?,
+        };
         let memory = Memory(window);
-        if self.node == 0 && made.is_none() && !overwrite && !is_vacant(&memory) {
+        if !overwrite && !is_vacant(&memory) {
             let text = format!(
-                "{}: the window begins with something that is not zero, a region perhaps (csm stat '{}' shows it), and the test \
-                 destroys what is there; add --overwrite if it may be lost",
+                "{}: the window begins with something that is not zero, a region perhaps (csm stat '{}' shows it), and what is there \
+                 would be destroyed; add --overwrite if it may be lost",
                 self.parsed.label(),
                 self.uri
             );
             return Err(Error::new(ErrorKind::RegionExists, text).into());
         }
-        Ok((memory, made))
+        Ok((memory, None))
+    }
+
+    /// Leaves a window that was there before such that a region can be made in it.
+    pub(crate) fn leave(&self, memory: &Memory) {
+        if !self.made {
+            wipe_first_page(memory);
+        }
     }
 
     fn wait(&self, run: &Run, timeout: Duration) -> Done<Window> {
@@ -158,32 +199,6 @@ impl Ends {
     /// Whether windows of this scheme are made by node 0.
     fn is_made(&self) -> bool {
         self.makes_windows() || self.parsed.scheme() == Scheme::File
-    }
-
-    fn open_own(&mut self, overwrite: bool) -> Done<(Window, Option<Made>)> {
-        if overwrite {
-            self.clear()?;
-        }
-        let window = match Window::open(&self.uri) {
-            Ok(_) if self.makes_windows() => {
-                let text = format!(
-                    "{} is there already, and the test destroys what is there; choose another name, or add --overwrite if it may be lost",
-                    self.parsed.label()
-                );
-                return Err(Error::new(ErrorKind::RegionExists, text).into());
-            }
-            Err(e) if e.kind() == ErrorKind::RegionNotFound && self.is_made() => {
-                let uri = match self.parsed.get("size") {
-                    Some(_) => self.uri.clone(),
-                    None => with_option(&self.uri, "size", SIZE_DEFAULT),
-                };
-                self.made = true;
-                let window = Window::create(&uri)?;
-                return Ok((window, Some(Made { uri: self.uri.clone(), there: true })));
-            }
-            opened => opened?,
-        };
-        Ok((window, None))
     }
 
     /// Destroys the region that is in the window, if it is not in use.

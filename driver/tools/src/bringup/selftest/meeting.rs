@@ -12,9 +12,7 @@ use csm::units::format_size;
 use csm::{Error, ErrorKind};
 
 use super::link::{Link, Plan};
-use super::mailbox::{
-    AREA_BYTES, GREETING_OFF, RECORD_WORDS, area, read, read_loaded, sealed, write,
-};
+use super::mailbox::{AREA_BYTES, GREETING_OFF, RECORD_WORDS, area, read, read_loaded, sealed, write};
 use super::memory::{Cells, LINE, Memory, powers_of_two, words};
 use crate::failure::{Done, Failure};
 
@@ -57,6 +55,13 @@ pub(super) fn is_vacant(memory: &Memory) -> bool {
     memory.acquire(first.clone());
     read_loaded(memory, GREETING_OFF).and_then(Greeting::of).is_some()
         || words(first).all(|off| memory.load(off) == 0)
+}
+
+/// Makes zeroes of what a region's creation looks at, to see whether somebody needs what is there.
+pub(super) fn wipe_first_page(memory: &Memory) {
+    let first = 0..memory.0.page_bytes().min(memory.0.len_bytes());
+    words(first.clone()).for_each(|off| memory.store(off, 0));
+    memory.release(first);
 }
 
 fn random() -> u64 {

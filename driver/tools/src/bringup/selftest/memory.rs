@@ -27,7 +27,7 @@ pub(super) trait Cells {
 }
 
 /// A mapped window.
-pub(super) struct Memory(pub(super) Window);
+pub(crate) struct Memory(pub(crate) Window);
 
 impl Memory {
     fn at(&self, off: u64) -> *mut u64 {

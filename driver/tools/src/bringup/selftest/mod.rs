@@ -7,14 +7,14 @@
 
 mod arrival;
 mod column;
-mod ends;
+pub(crate) mod ends;
 #[cfg(test)]
 mod fault;
 mod lines;
 mod link;
 mod mailbox;
 mod meeting;
-mod memory;
+pub(crate) mod memory;
 mod needs;
 mod partner;
 mod pattern;
