@@ -83,7 +83,7 @@ impl Bench {
     pub(crate) fn run(self, run: &Run) -> Done {
         let mut ends = Ends::new(self.target.uri()?)?;
         let most = self.bytes.unwrap_or(if self.quick { BYTES_QUICK } else { BYTES });
-        let (memory, mut made) = ends.open_alone(self.overwrite, most)?;
+        let (mut made, memory) = ends.open_alone(self.overwrite, most)?;
         let window = &memory.0;
         // Whole pages and lines for any number of threads.
         let bytes = most.min(window.len_bytes()) / MIB * MIB;

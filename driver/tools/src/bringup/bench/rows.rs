@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::access::{Access, Span, U64, WIDTHS, Width, pass};
 use super::reference::{self, Reference};
-use crate::failure::Done;
+use crate::failure::{Done, Failure};
 use crate::progress::Progress;
 use crate::run::Run;
 
@@ -50,7 +50,7 @@ const LATENCY: Group = Group {
     name: "latency",
     title: "Latency",
     unit: "ns a load",
-    includes: "each load's address comes from the one before; a line of 128 bytes once each, in random order, invalidated before",
+    includes: "each load's address comes from the one before; a line of 128 bytes once each, in random order, invalidated before; looking up its page is included",
 };
 const FLUSH: Group = Group {
     name: "flush",
@@ -163,7 +163,11 @@ impl Bench<'_> {
             let mut figures = [Vec::new(), Vec::new()];
             for _ in 0..self.runs {
                 for ((window, span), figures) in spans.iter().zip(&mut figures) {
-                    self.run.interrupt().check("the window may hold anything")?;
+                    if self.run.interrupt().raised() {
+                        return Err(Failure::interrupted(
+                            "the window holds what was measured with, and no region",
+                        ));
+                    }
                     figures.push((task.once)(window, *span));
                 }
             }

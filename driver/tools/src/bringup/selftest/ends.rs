@@ -109,7 +109,7 @@ impl Ends {
     }
 
     /// Opens the window as this end: node 0 makes it where there is none, node 1 waits for it. What is to be removed
-    /// afterwards comes with it.
+    /// afterwards comes first, so that the window is unmapped before.
     ///
     /// # Errors
     /// When it holds something that may not be lost; when it is too small.
@@ -118,11 +118,11 @@ impl Ends {
         run: &Run,
         timeout: Duration,
         overwrite: bool,
-    ) -> Done<(Memory, Option<Made>)> {
-        let (memory, made) = if self.node == 0 {
+    ) -> Done<(Option<Made>, Memory)> {
+        let (made, memory) = if self.node == 0 {
             self.open_alone(overwrite, SIZE_DEFAULT)?
         } else {
-            (Memory(self.wait(run, timeout)?), None)
+            (None, Memory(self.wait(run, timeout)?))
         };
         self.len_bytes = memory.0.len_bytes();
         if self.len_bytes < SIZE_MIN {
@@ -134,14 +134,14 @@ impl Ends {
             );
             return Err(Error::new(ErrorKind::BadSize, text).into());
         }
-        Ok((memory, made))
+        Ok((made, memory))
     }
 
     /// Opens the window without regard to another end; one that is made has `size_bytes` unless the URI says otherwise.
     ///
     /// # Errors
     /// When it holds something that may not be lost.
-    pub(crate) fn open_alone(&mut self, overwrite: bool, size_bytes: u64) -> Done<(Memory, Option<Made>)> {
+    pub(crate) fn open_alone(&mut self, overwrite: bool, size_bytes: u64) -> Done<(Option<Made>, Memory)> {
         if overwrite {
             self.clear()?;
         }
@@ -159,8 +159,9 @@ impl Ends {
                     None => with_option(&self.uri, "size", size_bytes),
                 };
                 self.made = true;
+                let window = Window::create(&uri)?;
                 let made = Made { uri: self.uri.clone(), there: true };
-                return Ok((Memory(Window::create(&uri)?), Some(made)));
+                return Ok((Some(made), Memory(window)));
             }
             opened => opened?,
         };
@@ -174,7 +175,7 @@ impl Ends {
             );
             return Err(Error::new(ErrorKind::RegionExists, text).into());
         }
-        Ok((memory, None))
+        Ok((None, memory))
     }
 
     /// Leaves a window that was there before such that a region can be made in it.

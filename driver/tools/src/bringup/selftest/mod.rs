@@ -85,7 +85,7 @@ impl Selftest {
             let text = "--both starts node 1 itself; leave node=1 out";
             return Err(Error::new(ErrorKind::InvalidArgument, text).into());
         }
-        let (memory, mut made) = ends.open(run, self.timeout, self.overwrite)?;
+        let (mut made, memory) = ends.open(run, self.timeout, self.overwrite)?;
         let partner = if both { Some(Partner::start(&self.other_args(&ends))?) } else { None };
         if ends.node == 0 && !both {
             run.note(format_args!(

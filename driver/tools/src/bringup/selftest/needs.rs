@@ -92,16 +92,7 @@ pub(super) fn run(link: &mut Link<'_>) -> Done<Step> {
         }
         let found = link.swap("the lines that were old", &json(&counts))?;
         let counts = &found[usize::from(writer == 0)];
-        let (writer, reader) = if writer == 0 { (0, 1) } else { (1, 0) };
-        let of = |choice: &str, what: &str| counts[choice][what].as_u64().unwrap_or(0);
-        broken(&mut step, counts, writer, reader);
-        let (lines, stale) = (of("invalidated_only", "lines"), of("invalidated_only", "stale"));
-        measured.writes_back[writer] = stale > 0;
-        judge(&mut step, said.writes_back[writer], writer, "write back", stale, lines);
-        let (lines, stale) = (of("written_back_only", "lines"), of("written_back_only", "stale"));
-        measured.invalidates[reader] = stale > 0;
-        judge(&mut step, said.invalidates[reader], reader, "invalidate", stale, lines);
-        directions.push(json!({ "writer": writer, "reader": reader, "seen": counts }));
+        directions.push(direction(&mut step, said, &mut measured, counts, usize::from(writer == 1)));
     }
     let lead = format!("the device says {}; measured: {}", said.name(), measured.name());
     let lead = if step.verdict == Verdict::Fail {
@@ -112,6 +103,20 @@ pub(super) fn run(link: &mut Link<'_>) -> Done<Step> {
     step.lines.insert(0, lead);
     step.details = json!({ "said": said.json(), "measured": measured.json(), "directions": directions });
     Ok(step)
+}
+
+/// What the counts of one direction say.
+fn direction(step: &mut Step, said: Needs, measured: &mut Needs, counts: &Value, writer: usize) -> Value {
+    let reader = 1 - writer;
+    let of = |choice: &str, what: &str| counts[choice][what].as_u64().unwrap_or(0);
+    broken(step, counts, writer, reader);
+    let (lines, stale) = (of("invalidated_only", "lines"), of("invalidated_only", "stale"));
+    measured.writes_back[writer] = stale > 0;
+    judge(step, said.writes_back[writer], writer, "write back", stale, lines);
+    let (lines, stale) = (of("written_back_only", "lines"), of("written_back_only", "stale"));
+    measured.invalidates[reader] = stale > 0;
+    judge(step, said.invalidates[reader], reader, "invalidate", stale, lines);
+    json!({ "writer": writer, "reader": reader, "seen": counts })
 }
 
 /// With everything done, or before anything new was stored, nothing may be out of order.
@@ -223,4 +228,59 @@ fn rounds(link: &mut Link<'_>, writer: u64, writes_back: bool, invalidates: bool
         link.exchange("the new values to be read", [0; 4])?;
     }
     Ok(seen)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(stale: u64) -> Seen {
+        Seen { lines: 100, stale, ..Seen::default() }
+    }
+
+    /// What node 1 saw of node 0's stores when only the invalidation, only the write-back, or both were done.
+    fn judged(said: &CoherenceReport, no_write_back: u64, no_invalidation: u64, everything: u64) -> Step {
+        let counts = json(&[[seen(0), seen(no_write_back)], [seen(no_invalidation), seen(everything)]]);
+        let mut step = Step::new("coherence");
+        let mut measured = Needs::default();
+        direction(&mut step, Needs::said(said), &mut measured, &counts, 0);
+        assert_eq!(measured.writes_back, [no_write_back > 0, false]);
+        assert_eq!(measured.invalidates, [false, no_invalidation > 0]);
+        step
+    }
+
+    #[test]
+    fn old_lines_refute_a_device_and_new_ones_prove_nothing() {
+        for (said, no_write_back, no_invalidation, everything, verdict) in [
+            (CoherenceReport::GLOBAL, 0, 0, 0, Verdict::Pass),
+            (CoherenceReport::LOCAL, 3, 2, 0, Verdict::Pass),
+            (CoherenceReport::LOCAL, 0, 0, 0, Verdict::Note),
+            (CoherenceReport::LENDER, 0, 5, 0, Verdict::Pass),
+            (CoherenceReport::GLOBAL, 1, 0, 0, Verdict::Fail),
+            (CoherenceReport::GLOBAL, 0, 1, 0, Verdict::Fail),
+            (CoherenceReport::LENDER, 1, 5, 0, Verdict::Fail),
+            // With everything done nothing may be old, whatever the device says.
+            (CoherenceReport::LOCAL, 3, 2, 1, Verdict::Fail),
+        ] {
+            let step = judged(&said, no_write_back, no_invalidation, everything);
+            assert_eq!(step.verdict, verdict, "{said:?} {no_write_back} {no_invalidation}: {:?}", step.lines);
+            let claims_proof = step.lines.iter().any(|line| line.contains("That is proof"));
+            assert_eq!(claims_proof, no_write_back + no_invalidation > 0, "{:?}", step.lines);
+        }
+    }
+
+    #[test]
+    fn every_need_has_a_word_that_covers_it() {
+        let needs = |writes_back, invalidates| Needs { writes_back, invalidates };
+        let (none, borrower, all) = ([false, false], [false, true], [true, true]);
+        for (needs, name, covered) in [
+            (needs(none, none), "gc", "gc"),
+            (needs(borrower, borrower), "lender", "lender"),
+            (needs(all, all), "lc", "lc"),
+            (needs(none, borrower), "none of gc, lender and lc", "lender"),
+            (needs([true, false], none), "none of gc, lender and lc", "lc"),
+        ] {
+            assert_eq!((needs.name(), needs.covered_by()), (name, covered));
+        }
+    }
 }
