@@ -241,8 +241,8 @@ mod tests {
     }
 
     /// The smallest slice of a vector that begins at a multiple of 16 bytes.
-    fn aligned(words: &mut Vec<u64>) -> &mut [u64] {
-        let skip = usize::from(words.as_ptr().addr() % 16 != 0);
+    fn aligned(words: &mut [u64]) -> &mut [u64] {
+        let skip = usize::from(!words.as_ptr().addr().is_multiple_of(16));
         &mut words[skip..]
     }
 

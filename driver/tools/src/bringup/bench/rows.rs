@@ -130,13 +130,16 @@ pub(super) struct Bench<'a> {
     pub(super) quick: bool,
 }
 
+/// One run of a row: its figure.
+type Once = Box<dyn Fn(&Window, Span) -> f64>;
+
 /// One row to come: what it is, and how one run of it is made.
-struct Task<'a> {
+struct Task {
     group: Group,
     what: String,
     threads: u64,
     reference: Reference,
-    once: Box<dyn Fn(&Window, Span) -> f64 + 'a>,
+    once: Once,
 }
 
 impl Bench<'_> {
@@ -178,7 +181,7 @@ impl Bench<'_> {
         Ok(rows)
     }
 
-    fn tasks(&self) -> Vec<Task<'_>> {
+    fn tasks(&self) -> Vec<Task> {
         let mut tasks = self.serial();
         tasks.extend(self.home());
         tasks.extend(self.strided());
@@ -197,7 +200,7 @@ impl Bench<'_> {
         counts
     }
 
-    fn serial(&self) -> Vec<Task<'_>> {
+    fn serial(&self) -> Vec<Task> {
         let mut tasks = Vec::new();
         for access in [Access::Write, Access::Read] {
             for width in WIDTHS {
@@ -230,7 +233,7 @@ impl Bench<'_> {
         width: Width,
         threads: u64,
         reference: Reference,
-    ) -> Task<'_> {
+    ) -> Task {
         let s = if threads == 1 { "" } else { "s" };
         Task {
             group,
@@ -241,7 +244,7 @@ impl Bench<'_> {
         }
     }
 
-    fn home(&self) -> Vec<Task<'_>> {
+    fn home(&self) -> Vec<Task> {
         let threads = self.threads;
         let write = move |window: &Window, span: Span| {
             let rate = pass(span, Access::Write, U64, 1, threads);
@@ -253,7 +256,7 @@ impl Bench<'_> {
             forget(window, span.bytes);
             pass(span, Access::Read, U64, 1, threads) / GIB
         };
-        let task = |what: &str, once: Box<dyn Fn(&Window, Span) -> f64>| Task {
+        let task = |what: &str, once: Once| Task {
             group: HOME,
             what: format!("{what} u64, {threads} thread{}", if threads == 1 { "" } else { "s" }),
             threads,
@@ -263,7 +266,7 @@ impl Bench<'_> {
         vec![task("write", Box::new(write)), task("read", Box::new(read))]
     }
 
-    fn strided(&self) -> Vec<Task<'_>> {
+    fn strided(&self) -> Vec<Task> {
         let threads = self.threads;
         let task = |access: Access, stride: u64| Task {
             group: STRIDED,
@@ -281,7 +284,7 @@ impl Bench<'_> {
         accesses.iter().flat_map(|access| STRIDES.map(|stride| task(*access, stride))).collect()
     }
 
-    fn latency_and_flushes(&self) -> Vec<Task<'_>> {
+    fn latency_and_flushes(&self) -> Vec<Task> {
         let chase = |window: &Window, span: Span| {
             let lines = (span.bytes / LINE_BYTES).min(CHAIN_MOST);
             chain(span, lines);

@@ -36,10 +36,6 @@ impl Memory {
             "{off:#x} is no word of the window"
         );
         #[expect(clippy::cast_possible_truncation, reason = "machines are 64-bit")]
-        #[expect(
-            clippy::cast_ptr_alignment,
-            reason = "a mapping begins at a page, and the offset is a multiple of 8"
-        )]
         self.0.as_ptr().wrapping_add(off as usize).cast()
     }
 }

@@ -55,10 +55,7 @@ impl Drop for Scratch<'_> {
 /// Publishes on node 0, reads on node 1.
 pub(super) fn run(mut work: Work<'_>) -> Done<Step> {
     let step = if work.ends.node == 0 { work.own()? } else { work.borrow()? };
-    match work.partner.take() {
-        Some(partner) => partner.join()?,
-        None => {}
-    }
+    work.partner.take().map_or(Ok(()), Partner::join)?;
     Ok(step)
 }
 
