@@ -50,10 +50,7 @@ pub(crate) struct Detach {
 impl Detach {
     pub(crate) fn run(self, run: &Run) -> Done {
         let name = match (&self.name, &self.region) {
-            (Some(name), _) => match Uri::parse(name) {
-                Ok(uri) => state::name_of(&uri)?,
-                Err(_) => name.clone(),
-            },
+            (Some(name), _) => state::name_given(run, name)?,
             (None, Some(region)) => {
                 let uri = csm::cluster::resolve(region, self.cluster.as_deref(), self.node)?;
                 state::name_of(&Uri::parse(&uri)?)?

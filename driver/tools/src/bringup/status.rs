@@ -13,7 +13,7 @@ use crate::run::Run;
 /// Show what is attached
 #[derive(Args)]
 pub(crate) struct Status {
-    /// Only this one
+    /// Only this one: a name as listed, or a URI
     name: Option<String>,
 }
 
@@ -23,7 +23,7 @@ const ANSWER: Duration = Duration::from_secs(2);
 impl Status {
     pub(crate) fn run(self, run: &Run) -> Done {
         let found = match &self.name {
-            Some(name) => vec![state::find(run, name)?],
+            Some(name) => vec![state::find(run, &state::name_given(run, name)?)?],
             None => state::list(run),
         };
         let mut shown = Vec::new();

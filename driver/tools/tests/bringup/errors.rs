@@ -21,7 +21,15 @@ fn wrong_command_lines() {
     ] {
         scratch.fails(2, args, part);
     }
-    assert!(scratch.ok(&["--help"]).contains("3  hardware, a driver or a permission is missing"));
+}
+
+#[test]
+fn the_documentation_has_the_exit_codes() {
+    let help = Scratch::new("help").ok(&["--help"]);
+    let codes = help.split_once("Exit codes:\n").expect("exit codes").1;
+    assert_eq!(codes.lines().count(), 7);
+    let page = std::fs::read_to_string(example().with_file_name("bring-up.md")).expect("the page");
+    assert!(page.contains(codes.trim_end()), "{codes}");
 }
 
 #[test]
@@ -128,6 +136,16 @@ fn dry_runs_touch_nothing() {
     assert!(text.contains("write 0x78 = 0x3") && text.contains("write 0x20 = 0x520000000003"), "{text}");
     assert!(text.contains("add 1 memory blocks of 256.0 MiB at real address 0x2000000000000"), "{text}");
     assert!(!scratch.0.join("run").exists());
+}
+
+#[test]
+fn cluster_uris_are_understood_where_uris_are() {
+    let scratch = Scratch::new("cluster-uri");
+    let uri = format!("cluster:shared?file={}&node=1", example().display());
+    assert!(scratch.ok(&["attach", &uri, "--dry-run"]).contains("write 0x20 = 0x900000000001"));
+    scratch.fails_both(3, &["attach", &uri], "there is no AFU IBM,RMEM");
+    scratch.fails_both(3, &["detach", &uri], "nothing is attached on this machine as \"shared\"");
+    scratch.fails_both(3, &["counters", &uri], "there is no AFU IBM,RMEM");
 }
 
 #[test]

@@ -52,7 +52,7 @@ pub(crate) struct Attach {
 
 impl Attach {
     pub(crate) fn run(self, run: &Run) -> Done {
-        let uri = Uri::parse(&self.target.uri()?)?;
+        let uri = csm::cluster::uri(&self.target.uri()?)?;
         if self.dry_run {
             let steps = steps::attach(&uri)?;
             return run.print(json!({ "dry_run": true, "uri": uri.to_string(), "steps": steps }), |out| {
