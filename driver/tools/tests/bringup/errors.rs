@@ -15,6 +15,7 @@ fn wrong_command_lines() {
         (&["attach", "shm:x", "--node", "1"], "cannot be used with"),
         (&["attach", "shm:x", "--timeout", "5"], "a whole number with ms, s or m"),
         (&["attach", "shm:x", "--timeout", "2h"], "an hour at most"),
+        (&["attach", "shm:x", "--mode", "0777"], "as in 0660"),
         (&["detach"], "<NAME>"),
         (&["counters"], "<NAME>"),
         (&["probe", "--require"], "a value is required"),

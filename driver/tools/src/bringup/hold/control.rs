@@ -1,6 +1,6 @@
 //! The socket by which an attach process is asked: one request a connection, a line of JSON each way.
 //!
-//! `{"do": "status"}`, `{"do": "detach", "force": false}`, and `{"do": "open"}`, which is answered with the device's
+//! `{"do": "status", "link": false}`, `{"do": "detach", "force": false}`, and `{"do": "open"}`, which is answered with the device's
 //! descriptors beside the line. An answer has `"ok"` and, if that is false, `"error"`. The socket is the user's
 //! alone. A client that stalls holds the process up for a second, no longer.
 
@@ -29,7 +29,7 @@ const REQUEST_BYTES_MAX: u64 = 4096;
 /// What an attach process can be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Request {
-    Status,
+    Status { link: bool },
     Open,
     Detach { force: bool },
 }
@@ -37,7 +37,7 @@ pub(crate) enum Request {
 impl Request {
     fn json(self) -> Value {
         match self {
-            Self::Status => json!({ "do": "status" }),
+            Self::Status { link } => json!({ "do": "status", "link": link }),
             Self::Open => json!({ "do": "open" }),
             Self::Detach { force } => json!({ "do": "detach", "force": force }),
         }
@@ -46,7 +46,7 @@ impl Request {
     fn parse(text: &str) -> Option<Self> {
         let json: Value = serde_json::from_str(text).ok()?;
         match json["do"].as_str()? {
-            "status" => Some(Self::Status),
+            "status" => Some(Self::Status { link: json["link"].as_bool()? }),
             "open" => Some(Self::Open),
             "detach" => Some(Self::Detach { force: json["force"].as_bool()? }),
             _ => None,

@@ -27,11 +27,12 @@ const WATCH: Duration = Duration::from_secs(1);
 pub(crate) trait Held {
     /// What was set up, as the state file says it: the same as long as it is held.
     fn describe(&self) -> Value;
-    /// How it is now.
+    /// How it is now. The other end is asked if `link` says that the link may be touched: on one that is dead the access
+    /// makes the host fence it.
     ///
     /// # Errors
     /// Where the device cannot be asked.
-    fn status(&mut self) -> Result<Value>;
+    fn status(&mut self, link: bool) -> Result<Value>;
     /// What happened since the last time, in words: faults and the like.
     ///
     /// # Errors
@@ -83,7 +84,7 @@ pub(crate) fn hold(run: &Run, server: &Server, entry: &Entry, held: &mut dyn Hel
         let mut end = None;
         if let Some(client) = server.accept()? {
             control::answer(client, |request| match request {
-                Request::Status => held.status().map(Reply::json),
+                Request::Status { link } => held.status(link).map(Reply::json),
                 Request::Open => held.share().map(|(json, descriptors)| Reply { json, descriptors }),
                 Request::Detach { force } => match held.detach(force) {
                     Ok(Left::Refused(e)) => Err(e),
