@@ -7,7 +7,6 @@
 pub(crate) mod control;
 pub(crate) mod state;
 
-use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use csm::{Error, Result};
@@ -17,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::failure::Done;
 use crate::run::Run;
-use control::{Reply, Request, Server};
+use control::{Request, Server};
 use state::Entry;
 
 /// How often a held device is looked at.
@@ -39,13 +38,6 @@ pub(crate) trait Held {
     /// Where the device cannot be asked.
     fn events(&mut self) -> Result<Vec<String>> {
         Ok(Vec::new())
-    }
-    /// What another process may have of it: descriptors, and what they are, for the request `open`.
-    ///
-    /// # Errors
-    /// Where it must not.
-    fn share(&self) -> Result<(Value, Vec<BorrowedFd<'_>>)> {
-        Ok((json!({}), Vec::new()))
     }
     /// The calls and register accesses so far, in words.
     fn trace(&self) -> Vec<String> {
@@ -84,13 +76,12 @@ pub(crate) fn hold(run: &Run, server: &Server, entry: &Entry, held: &mut dyn Hel
         let mut end = None;
         if let Some(client) = server.accept()? {
             control::answer(client, |request| match request {
-                Request::Status { link } => held.status(link).map(Reply::json),
-                Request::Open => held.share().map(|(json, descriptors)| Reply { json, descriptors }),
+                Request::Status { link } => held.status(link),
                 Request::Detach { force } => match held.detach(force) {
                     Ok(Left::Refused(e)) => Err(e),
                     Ok(Left::Gone) => {
                         end = Some(Ok(()));
-                        Ok(Reply::json(json!({})))
+                        Ok(json!({}))
                     }
                     Err(e) => {
                         let message = e.message().to_owned();
