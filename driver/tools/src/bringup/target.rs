@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use csm::uri::Uri;
 use csm::{Error, ErrorKind, Result};
 
 /// One window of memory.
@@ -42,7 +41,9 @@ impl Target {
 
 /// `uri` as `node` sees it, unless it says itself which node it is.
 fn with_node(uri: &str, node: u64) -> Result<String> {
-    match Uri::parse(uri)?.get("node") {
+    // What cluster: stands for is not looked up yet: that takes the node.
+    let query = uri.split_once('?').map_or("", |(_, query)| query);
+    match query.split('&').find_map(|pair| pair.strip_prefix("node=")) {
         None => Ok(with_option(uri, "node", node)),
         Some(given) if given == node.to_string() => Ok(uri.to_owned()),
         Some(given) => {

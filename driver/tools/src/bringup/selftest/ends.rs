@@ -23,6 +23,8 @@ pub(crate) struct Ends {
     /// The window, as this node sees it.
     pub(crate) uri: String,
     parsed: Uri,
+    /// What was asked for: cluster:REGION stands for another URI on each node.
+    asked: String,
     /// 0 or 1.
     pub(crate) node: u64,
     /// The window's length; 0 until it is open.
@@ -57,8 +59,8 @@ impl Drop for Made {
 impl Ends {
     /// # Errors
     /// For a URI that does not parse, and a node that is no end of a link.
-    pub(crate) fn new(uri: String) -> Done<Self> {
-        let parsed = Uri::parse(&uri)?;
+    pub(crate) fn new(asked: String) -> Done<Self> {
+        let parsed = csm::cluster::uri(&asked)?;
         let node = match parsed.get("node") {
             None | Some("0") => 0,
             Some("1") => 1,
@@ -68,7 +70,7 @@ impl Ends {
                 return Err(Error::new(ErrorKind::InvalidArgument, text).into());
             }
         };
-        Ok(Self { uri, parsed, node, len_bytes: 0, made: false })
+        Ok(Self { uri: parsed.to_string(), parsed, asked, node, len_bytes: 0, made: false })
     }
 
     /// Whether one process is to start the other, unless it is told.
@@ -84,7 +86,7 @@ impl Ends {
     pub(crate) fn other_uri(&self) -> String {
         let shapes =
             |name: &str| OPTIONS.iter().any(|(option, sort, ..)| *option == name && *sort == Sort::Create);
-        let (label, query) = self.uri.split_once('?').unwrap_or((&self.uri, ""));
+        let (label, query) = self.asked.split_once('?').unwrap_or((&self.asked, ""));
         let keeps = |pair: &&str| {
             let name = pair.split('=').next().unwrap_or_default();
             !name.is_empty() && name != "node" && !shapes(name)
