@@ -1,29 +1,65 @@
-//! A PCI device's BAR: the process that holds the IOMMU group hands its descriptors to those that map the BAR.
-//!
-//! To be written: [`attach`] opens container and group, and what it returns gives the descriptors out in
-//! [`Held::share`](crate::hold::Held::share), for the request `open` on the control socket.
+//! A PCI device: the kernel opens its IOMMU group for one process, and that process lends the device to the others of
+//! this host. All of it is the library's [`Holder`]; here it is held, shown and ended.
 
 use csm::uri::Uri;
+use csm::vfio::Holder;
+use csm::{Error, ErrorKind, Result};
+use serde_json::{Value, json};
 
-use crate::failure::{Done, Failure};
-use crate::hold::Held;
-use crate::run::Run;
+use crate::hold::{Held, Left};
 
-/// Looks whether the device is there and bound to vfio-pci.
-pub(super) fn check(run: &Run, uri: &Uri) -> Done {
-    let device = run.path("/sys/bus/pci/devices").join(uri.name());
-    if !device.exists() {
-        return Err(Failure::missing(format!(
-            "{}: no PCI device {} ({}); csm-bringup probe --all lists them",
-            uri.label(),
-            uri.name(),
-            device.display()
-        )));
-    }
-    Ok(())
+/// A group, and the device that was asked for.
+pub(super) struct Group {
+    /// None when it was detached.
+    holder: Option<Holder>,
+    bars: Value,
 }
 
-/// Opens the group and holds it.
-pub(super) fn attach(_run: &Run, uri: &Uri) -> Done<Box<dyn Held>> {
-    Err(Failure::missing(format!("{}: this build cannot hold VFIO devices yet", uri.label())))
+/// Opens the group and begins to lend.
+pub(super) fn attach(uri: &Uri) -> Result<Group> {
+    let holder = Holder::open(&uri.label())?;
+    let bars = holder
+        .bars()?
+        .into_iter()
+        .map(|bar| json!({ "bar": bar.index, "size_bytes": bar.size_bytes }))
+        .collect();
+    Ok(Group { holder: Some(holder), bars })
+}
+
+impl Group {
+    /// Who has it: process id and user id.
+    fn users(&self) -> Vec<(i32, u32)> {
+        let users = self.holder.iter().flat_map(Holder::borrowers);
+        users.map(|user| (user.pid, user.uid)).collect()
+    }
+}
+
+impl Held for Group {
+    fn describe(&self) -> Value {
+        let Some(holder) = &self.holder else { return json!({}) };
+        json!({
+            "address": holder.address().to_string(),
+            "group": holder.group(),
+            "socket": holder.socket(),
+            "bars": self.bars,
+        })
+    }
+
+    fn status(&mut self, _link: bool) -> Result<Value> {
+        let users = self.users().into_iter().map(|(pid, uid)| json!({ "pid": pid, "uid": uid }));
+        Ok(json!({ "used_by": users.collect::<Vec<_>>() }))
+    }
+
+    fn detach(&mut self, force: bool) -> Result<Left> {
+        let users: Vec<_> = self.users().into_iter().map(|(pid, _)| pid.to_string()).collect();
+        if !users.is_empty() && !force {
+            let text = format!(
+                "processes {} use the device, and the group stays with them: end them first",
+                users.join(", ")
+            );
+            return Ok(Left::Refused(Error::new(ErrorKind::InUse, text)));
+        }
+        self.holder = None;
+        Ok(Left::Gone)
+    }
 }
