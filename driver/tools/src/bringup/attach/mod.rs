@@ -85,8 +85,8 @@ impl Attach {
             Scheme::Vfio => {
                 vfio::check(run, &uri)?;
                 let entry = Entry::claim(run, &uri)?;
-                let mut held = vfio::attach(run, &uri)?;
-                self.held(run, &uri, &entry, &mut *held)
+                let mut held = vfio::attach(&uri)?;
+                self.held(run, &uri, &entry, &mut held)
             }
             Scheme::Shm | Scheme::Incoherent | Scheme::File | Scheme::Dax => plain::attach(run, &uri),
         }
