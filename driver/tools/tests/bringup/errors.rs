@@ -12,7 +12,7 @@ fn wrong_command_lines() {
         (&["frobnicate"][..], "unrecognized subcommand 'frobnicate'"),
         (&["attach"], "<URI>"),
         (&["attach", "shm:x", "--region", "r"], "cannot be used with"),
-        (&["attach", "shm:x", "--node", "1"], "cannot be used with"),
+        (&["attach", "shm:x?node=0", "--node", "1"], "the URI says node=0"),
         (&["attach", "shm:x", "--timeout", "5"], "a whole number with ms, s or m"),
         (&["attach", "shm:x", "--timeout", "2h"], "an hour at most"),
         (&["attach", "shm:x", "--mode", "0777"], "as in 0660"),
