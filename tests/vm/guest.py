@@ -64,7 +64,7 @@ class Guest:
             *(part.format(**values) for part in self.machine.qemu), *self.qemu,
             "-kernel", next((kernel / "boot").glob(self.arch.kernel + "-*")), "-initrd", image,
             "-append", f"console={self.arch.console} loglevel=3 panic=-1 csm.name={self.name} "
-                       f"{self.machine.append.format(**values)} {self.append}",
+                       f"{self.arch.append} {self.machine.append.format(**values)} {self.append}",
         ]
         self.started = time.monotonic()
         self.process = subprocess.Popen([str(word) for word in argv], stdin=subprocess.PIPE, stdout=subprocess.PIPE,

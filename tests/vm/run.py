@@ -93,7 +93,7 @@ def boot(arguments):
     parser.add_argument("-n", "--guests", type=int, default=1)
     parser.add_argument("--bin", type=Path, action="append", default=[])
     parser.add_argument("commands", nargs="*")
-    asked = parser.parse_args(arguments)
+    asked = parser.parse_intermixed_args(arguments)
     with laboratory(False) as lab:
         names = "abcdefgh"[:asked.guests]
         guests = dict(zip(names, lab.boot(asked.kind, *names, extra_programs={path.name: path for path in asked.bin})))
