@@ -33,14 +33,14 @@ def sparse_file(path, mib):
 
 
 class Guest:
-    def __init__(self, name, kind, work, files=None, modules=(), memory=None, qemu=(), append="", verbose=False):
-        """`work`: a folder for this test. `files`: {path in the guest: path here}. `modules`: paths of modules built here, loaded
-        after the machine's own. `memory`: the file behind shared memory, <work>/memory if none is named."""
+    def __init__(self, name, kind, work, files=None, modules=None, memory=None, qemu=(), append="", verbose=False):
+        """`work`: a folder for this test. `files`: {path in the guest: path here}. `modules`: {path of a module built here:
+        its parameters}, loaded after the machine's own. `memory`: the file behind shared memory, <work>/memory if none is named."""
         self.name, self.kind, self.verbose = name, kind, verbose
         self.machine = MACHINES[kind]
         self.arch = ARCHES[self.machine.arch]
         self.work = Path(work)
-        self.files, self.modules = dict(files or {}), tuple(modules)
+        self.files, self.modules = dict(files or {}), dict(modules or {})
         self.memory = Path(memory or self.work / "memory")
         self.qemu, self.append = tuple(qemu), append
         self.console, self.lines, self.nonce = [], queue.Queue(), 0
@@ -54,7 +54,7 @@ class Guest:
         image = self.work / f"{self.name}.cpio"
         image.write_bytes(initramfs.build(kernel, self.machine.modules, self.modules, self.files))
         libraries = ":".join(str(emulator / folder) for folder in ("lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"))
-        values = {"memory": self.memory, "mib": self.machine.memory_mib}
+        values = {"memory": self.memory, "mib": self.machine.memory_mib, "work": self.work}
         argv = [
             emulator / "lib64/ld-linux-x86-64.so.2", "--library-path", libraries,
             emulator / "usr/bin" / self.arch.program,
@@ -76,7 +76,7 @@ class Guest:
         """Waits for the guest, loads its modules and sets it up."""
         self._until("@up ", BOOT_SECONDS, "boot")
         self.boot_s = time.monotonic() - self.started
-        self.run("for m in $(cat /modules/order); do insmod /modules/$m.ko || exit; done")
+        self.run("while read m parameters; do insmod /modules/$m.ko $parameters || exit; done </modules/order")
         for command in self.machine.setup:
             self.run(command)
         return self

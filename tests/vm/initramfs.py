@@ -48,7 +48,7 @@ class Modules:
 
     def load(self, names, extra=()):
         """(name, bytes) of the modules and those that they depend on. `extra`: paths of modules that are not the kernel's."""
-        paths = {**self.found, **{Path(path).stem.replace("-", "_"): Path(path) for path in extra}}
+        paths = {**self.found, **{Path(path).stem: Path(path) for path in extra}}
         done = {}
 
         def visit(name):
@@ -71,16 +71,18 @@ class Modules:
 
 
 def build(kernel, modules, extra_modules, files):
-    """The archive for an unpacked kernel package. `files`: {name in the guest: path here}.
-    Modules are only put there, as /modules/NAME.ko, with the order to load them in /modules/order."""
+    """The archive for an unpacked kernel package. `files`: {name in the guest: path here}; `extra_modules`: {path of a module
+    that is not the kernel's: its parameters}. Modules are only put there, as /modules/NAME.ko; /modules/order
+    has a line for each, its name and its parameters."""
     archive = Archive()
     archive.entry("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
     archive.file("init", (HERE / "init").read_bytes(), 0o755)
     archive.file("bin/busybox", (kernel / "bin/busybox").read_bytes(), 0o755)
-    loaded = Modules(kernel).load(modules, extra_modules)
+    extra = {Path(path).stem: parameters for path, parameters in extra_modules.items()}
+    loaded = Modules(kernel).load((*modules, *extra), extra_modules)
     for name, data in loaded:
         archive.file(f"modules/{name}.ko", data)
-    archive.file("modules/order", "".join(f"{name}\n" for name, _ in loaded).encode())
+    archive.file("modules/order", "".join(f"{name} {extra.get(name, '')}\n" for name, _ in loaded).encode())
     for name, path in files.items():
         path = Path(path)
         archive.file(name, path.read_bytes(), 0o755 if os.access(path, os.X_OK) else 0o644)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 @dataclass
 class Machine:
-    """`qemu` and `append` may use {memory}, the path of the file behind the memory that guests share, and {mib}, its size."""
+    """`qemu` and `append` may use {memory}, the path of the file behind the memory that guests share, {mib}, its size, and
+    {work}, the test's folder."""
     doc: str
     arch: str
     qemu: tuple
@@ -57,6 +58,9 @@ CXL_REGION = (
 PSERIES = ("-M", "pseries,x-vof=on,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,cap-ccf-assist=off")
 IVSHMEM = ("-device", "ivshmem-plain,memdev=shared")
 
+# The two ends of a link: a page that both see, and all of the lender's memory, which the borrower sees too.
+WIRE = ("-object", "memory-backend-file,id=wire,mem-path={work}/wire,size=1M,share=on", "-device", "ivshmem-plain,memdev=wire")
+
 MACHINES = {
     "x86-plain": Machine("x86-64 with nothing special", "x86_64", ("-M", "q35")),
     "x86-vfio": Machine(
@@ -88,4 +92,16 @@ MACHINES = {
         "ARM; the shared memory is BAR 2 of an ivshmem device behind an SMMUv3, bound to vfio-pci",
         "aarch64", ("-M", "virt,iommu=smmuv3", *SHARED, *IVSHMEM),
         modules=("vfio_pci", "vfio_iommu_type1"), setup=BIND_VFIO, ram="512M"),
+    "x86-tf-memory": Machine(
+        "x86-64; all of its memory is shared: the lender of the ocxl stand-in",
+        "x86_64", ("-M", "q35,memory-backend=shared", *SHARED, *WIRE), ram="512M", memory_mib=512),
+    "x86-tf-compute": Machine(
+        "x86-64; sees the lender's memory: the borrower of the ocxl stand-in",
+        "x86_64", ("-M", "q35", *SHARED, *WIRE, *IVSHMEM), memory_mib=512),
+    "ppc-tf-memory": Machine(
+        "POWER9, 64 KiB pages; as x86-tf-memory",
+        "ppc64le", (*PSERIES, "-M", "memory-backend=shared", *SHARED, *WIRE), ram="1G", memory_mib=1024),
+    "ppc-tf-compute": Machine(
+        "POWER9, 64 KiB pages; as x86-tf-compute",
+        "ppc64le", (*PSERIES, *SHARED, *WIRE, *IVSHMEM), ram="1G", memory_mib=1024),
 }
