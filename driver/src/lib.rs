@@ -73,7 +73,7 @@ pub mod table;
 pub mod units;
 pub mod uri;
 
-pub use api::{Context, ContextOptions, Region, RegionInfo};
+pub use api::{Context, ContextOptions, Region, RegionInfo, Window};
 pub use coherence::CoherenceStats;
 pub use device::{CoherenceReport, MemoryType, Roles};
 pub use error::{Error, ErrorKind, Result};

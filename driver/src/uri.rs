@@ -14,7 +14,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::units::parse_size;
 
 const NAME_BYTES_MAX: usize = 200;
-const ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b'%').add(b'/').add(b'?').add(b'&').add(b'=').add(b'#');
+const PATH_BYTES_MAX: usize = 1000;
+const ESCAPED_IN_PATHS: &AsciiSet = &CONTROLS.add(b' ').add(b'%').add(b'?').add(b'&').add(b'=').add(b'#');
+const ESCAPED: &AsciiSet = &ESCAPED_IN_PATHS.add(b'/');
 
 /// What kind of device a URI names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,21 +25,52 @@ pub enum Scheme {
     Shm,
     /// Shared memory of one host that behaves like a link without coherence: the simulator.
     Incoherent,
+    /// A file, or a character device, that can be mapped.
+    File,
+    /// Memory of a device that the kernel maps directly: persistent memory, CXL.
+    Dax,
+    /// A PCI device's BAR.
+    Vfio,
+    /// Another host's memory by ThymesisFlow, or this one's lent to it.
+    ThymesisFlow,
 }
 
 impl Scheme {
-    const ALL: [(&'static str, Self); 2] = [("shm", Self::Shm), ("incoherent", Self::Incoherent)];
+    /// Every scheme, as it is written.
+    pub const ALL: [(&'static str, Self); 6] = [
+        ("shm", Self::Shm),
+        ("incoherent", Self::Incoherent),
+        ("file", Self::File),
+        ("dax", Self::Dax),
+        ("vfio", Self::Vfio),
+        ("thymesisflow", Self::ThymesisFlow),
+    ];
 
     /// Whether regions of this scheme have `option`.
     #[must_use]
     pub fn has(self, option: &str) -> bool {
-        Self::only_with(option).is_none_or(|only| only == self)
+        Self::with(option).is_none_or(|schemes| schemes.contains(&self))
     }
 
-    /// The scheme whose regions alone have `option`, if there is one.
+    /// The schemes whose regions have `option`, where not all have it.
     #[must_use]
-    pub fn only_with(option: &str) -> Option<Self> {
-        ONLY.iter().find(|(_, options)| options.contains(&option)).map(|(only, _)| *only)
+    pub fn with(option: &str) -> Option<&'static [Self]> {
+        SOME.iter().find(|(options, _)| options.contains(&option)).map(|(_, schemes)| *schemes)
+    }
+
+    /// `schemes` as text: `shm: and file:`.
+    #[must_use]
+    pub fn list(schemes: &[Self]) -> String {
+        let words: Vec<_> = schemes.iter().map(|scheme| format!("{}:", scheme.as_str())).collect();
+        match words.split_last() {
+            Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+            _ => words.concat(),
+        }
+    }
+
+    /// Whether the name is a path: it is shown as it is.
+    fn names_paths(self) -> bool {
+        !matches!(self, Self::Shm | Self::Incoherent)
     }
 
     /// The scheme as it is written.
@@ -91,7 +124,7 @@ pub const OPTIONS: &[(&str, Sort, &str, &str)] = &[
     (
         "coherence",
         Sort::Checked,
-        "gc",
+        "the device's",
         "what the nodes do for coherence: gc (nothing), lender (borrowers write back and invalidate) or lc (all do)",
     ),
     (
@@ -111,13 +144,38 @@ pub const OPTIONS: &[(&str, Sort, &str, &str)] = &[
     ),
     ("delay", Sort::PerOpen, "0ms", "how long the simulated link takes to move lines, a fence"),
     ("loss", Sort::PerOpen, "never", "lines after which the simulated link fails in this process"),
+    (
+        "fixed",
+        Sort::PerOpen,
+        "no",
+        "yes: the file is there, and is used as a device's window is: it keeps its length",
+    ),
+    ("off", Sort::PerOpen, "0", "where in the device the region's window begins"),
+    ("len", Sort::PerOpen, "the rest", "bytes of the device that are the region's window"),
+    ("overwrite", Sort::Create, "no", "yes: what the window holds is no region, and may be lost"),
+    ("bar", Sort::PerOpen, "2", "the PCI device's BAR that is the window"),
+    ("role", Sort::PerOpen, "-", "memory: this node lends its memory; compute: it borrows"),
+    ("name", Sort::PerOpen, "0", "tells apart what one node lends"),
+    ("port", Sort::PerOpen, "0", "the link's port: 0, 1 or both"),
+    ("section", Sort::PerOpen, "0", "the section that the borrowed memory appears in, 0 to 7"),
+    ("ea", Sort::PerOpen, "-", "effective address of the memory on the node that lends it"),
+    ("via", Sort::PerOpen, "/dev/tfshmem", "the character device that maps borrowed memory, or hotplug"),
 ];
 
-/// Options that only one kind of device has.
-const ONLY: &[(Scheme, &[&str])] = &[
-    (Scheme::Shm, &["hugepages", "numa", "coherence", "flush"]),
-    (Scheme::Incoherent, &["profile", "line", "seed", "boot", "delay", "loss"]),
+/// Options that not every kind of device has.
+const SOME: &[(&[&str], &[Scheme])] = &[
+    (&["hugepages", "numa"], &[Scheme::Shm]),
+    (&["mode"], &[Scheme::Shm, Scheme::Incoherent, Scheme::File]),
+    (&["coherence", "flush"], &[Scheme::Shm, Scheme::File, Scheme::Dax, Scheme::Vfio, Scheme::ThymesisFlow]),
+    (&["profile", "line", "seed", "boot", "delay", "loss"], &[Scheme::Incoherent]),
+    (&["fixed"], &[Scheme::File]),
+    (&["off", "len", "overwrite"], WINDOWS),
+    (&["bar"], &[Scheme::Vfio]),
+    (&["role", "name", "port", "section", "ea", "via"], &[Scheme::ThymesisFlow]),
 ];
+
+/// Devices with windows of a fixed length.
+const WINDOWS: &[Scheme] = &[Scheme::File, Scheme::Dax, Scheme::Vfio, Scheme::ThymesisFlow];
 
 /// A parsed URI. Values are kept as text until they are asked for.
 #[derive(Clone, PartialEq, Eq)]
@@ -143,19 +201,20 @@ impl Uri {
     /// # Errors
     /// [`ErrorKind::BadUri`] that quotes the URI and says which part is wrong and what is known.
     pub fn parse(text: &str) -> Result<Self> {
-        let known = || Scheme::ALL.map(|(name, _)| format!("{name}:NAME")).join(", ");
+        let known = || Scheme::ALL.map(|(name, _)| format!("{name}:")).join(", ");
         let Some((scheme, rest)) = text.split_once(':') else {
-            return Err(bad(text, format_args!("no scheme; write {}", known())));
+            return Err(bad(text, format_args!("no scheme; write SCHEME:NAME, with one of {}", known())));
         };
         let Some((_, scheme)) = Scheme::ALL.iter().find(|(name, _)| *name == scheme) else {
             return Err(bad(text, format_args!("unknown scheme {scheme:?}; known: {}", known())));
         };
         let (name, query) = rest.split_once('?').map_or((rest, None), |(name, query)| (name, Some(query)));
         let name = decode(text, name)?;
-        if name.is_empty() || name.len() > NAME_BYTES_MAX || name.contains('\0') || name.starts_with('.') {
+        let most = if scheme.names_paths() { PATH_BYTES_MAX } else { NAME_BYTES_MAX };
+        if name.is_empty() || name.len() > most || name.contains('\0') || name.starts_with('.') {
             return Err(bad(
                 text,
-                format_args!("a region's name has 1 to {NAME_BYTES_MAX} bytes, no NUL and no dot in front"),
+                format_args!("a region's name has 1 to {most} bytes, no NUL and no dot in front"),
             ));
         }
         let mut uri = Self { scheme: *scheme, name, options: Vec::new() };
@@ -170,9 +229,9 @@ impl Uri {
             if uri.get(key).is_some() {
                 return Err(bad(text, format_args!("option {key:?} is given twice")));
             }
-            if !scheme.has(key) {
-                let of = Scheme::only_with(key).map_or("other", Scheme::as_str);
-                return Err(bad(text, format_args!("option {key:?} is for {of}: regions")));
+            if let Some(schemes) = Scheme::with(key).filter(|schemes| !schemes.contains(scheme)) {
+                let of = Scheme::list(schemes);
+                return Err(bad(text, format_args!("option {key:?} is for {of} regions")));
             }
             let value = decode(text, value)?;
             uri.options.push((key, value));
@@ -195,7 +254,8 @@ impl Uri {
     /// The name as it stands in file names and URIs: percent-encoded.
     #[must_use]
     pub fn encoded_name(&self) -> String {
-        utf8_percent_encode(&self.name, ESCAPED).to_string()
+        let escaped = if self.scheme.names_paths() { ESCAPED_IN_PATHS } else { ESCAPED };
+        utf8_percent_encode(&self.name, escaped).to_string()
     }
 
     /// The URI without its options: what the region is called in messages.
@@ -306,8 +366,15 @@ mod tests {
 
     #[test]
     fn a_uri_round_trips() {
-        for text in ["shm:trades", "shm:a%2Fb?size=1G&slot=3", "shm:caf%C3%A9?mode=0660"] {
+        for text in [
+            "shm:trades",
+            "shm:a%2Fb?size=1G&slot=3",
+            "shm:caf%C3%A9?mode=0660",
+            "dax:/dev/dax0.0?off=2M",
+            "vfio:0000:01:00.0?bar=2",
+        ] {
             let uri = Uri::parse(text).expect(text);
+            assert_eq!(uri.to_string(), text);
             assert_eq!(Uri::parse(&uri.to_string()).expect("again"), uri);
         }
         let uri = Uri::parse("shm:a%2Fb?size=1G&node=2").expect("uri");

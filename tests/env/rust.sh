@@ -5,7 +5,7 @@
 tests() { cargo test --workspace --exclude csm-model --locked --all-features "$@"; }
 tests --no-run
 work_dir
-tests --test shm --test incoherent >"$WORK/log" 2>&1 &
+tests --test shm --test incoherent --test file >"$WORK/log" 2>&1 &
 half=$! status=0
 tests --exclude csm-mutants --exclude csm-conformance || status=$?
 tests --test seeds || status=$?

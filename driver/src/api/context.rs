@@ -18,6 +18,7 @@ use crate::member::{ControlFile, Member};
 use crate::region::open::{self, Opened};
 use crate::sys::{file, process};
 use crate::table::LastPublished;
+use crate::table::NodeState;
 use crate::table::tables::Tables;
 use crate::uri::Uri;
 
@@ -85,6 +86,7 @@ impl Context {
         let control = ControlFile::create(&control_path, opened.device.mode()?, opened.device.is_one_host())?;
         let made = self.join(&uri, opened, patience).and_then(|tables| {
             prefault(&uri, &tables)?;
+            tables.opened.write_superblock();
             tables.opened.device.commit()?;
             control.created()?;
             Ok(tables)
@@ -143,7 +145,15 @@ impl Context {
             return Err(Error::new(ErrorKind::NotYours, text));
         }
         // Even a damaged region can be removed, whether or not it can say which one it is.
-        let uuid = open::peek(&*device, false).map_or(Uuid::nil(), |(superblock, _)| superblock.uuid);
+        let found = match open::peek(&*device, false) {
+            Ok(found) => Some(found),
+            // What is damaged can be removed; a window without a region has nothing to remove.
+            Err(e) if !device.is_new() && e.kind() == ErrorKind::NotARegion => {
+                return Err(open::not_found(&uri, &*device, e));
+            }
+            Err(_) => None,
+        };
+        let uuid = found.as_ref().map_or(Uuid::nil(), |(superblock, _)| superblock.uuid);
         let paths = device.control_paths(&uuid)?;
         let held = REGISTRY.lock().get(uuid.as_bytes()).is_some();
         let in_use = |path: &PathBuf| ControlFile::open(path, 0, true).is_ok_and(|control| control.in_use());
@@ -153,11 +163,46 @@ impl Context {
                 format!("region {0:?} is in use by {user}; csm stat {0} shows who has it open", uri.label());
             return Err(Error::new(ErrorKind::InUse, text));
         }
-        device.remove()?;
+        if found.is_some() && !device.is_new() {
+            self.check_nodes_gone(&uri)?;
+        }
+        let bytes = found.map_or_else(
+            || device.page_bytes(),
+            |(superblock, layout)| layout.window_bytes(superblock.shape.max_bytes),
+        );
+        device.remove(bytes)?;
         paths.iter().try_for_each(|path| match file::unlink(path) {
             Err(e) if e.errno() != libc::ENOENT => Err(e),
             _ => Ok(()),
         })
+    }
+
+    /// A window that is no file can be open on hosts whose kernels this one does not know: their nodes say so in it.
+    fn check_nodes_gone(&self, uri: &Uri) -> Result<()> {
+        let region = self.open(&uri.to_string())?;
+        if !region.info()?.writable {
+            let node = region.info()?.owner_node;
+            let e = uri.invalid(
+                "node",
+                format_args!("a region is removed by its owner; use node={node}, there, and access=rw"),
+            );
+            return Err(e);
+        }
+        let own = region.info()?.node;
+        for node in region.nodes()? {
+            if node.node != own && node.members > 0 && node.state != NodeState::Fenced {
+                let text = format!(
+                    "region {:?}: node {} has it open, in {} processes (last sign of life {} s ago): close it there, or, if that node is                      off, say so first with: csm fence '{uri}' {}",
+                    uri.label(),
+                    node.node,
+                    node.members,
+                    node.silent_ns / 1_000_000_000,
+                    node.node
+                );
+                return Err(Error::new(ErrorKind::InUse, text));
+            }
+        }
+        Ok(())
     }
 
     fn patience(&self, uri: &Uri) -> Result<Duration> {

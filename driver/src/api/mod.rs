@@ -7,6 +7,8 @@
 mod context;
 mod region;
 mod registry;
+mod window;
 
 pub use context::{Context, ContextOptions};
 pub use region::{Region, RegionInfo};
+pub use window::Window;

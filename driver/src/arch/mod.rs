@@ -14,6 +14,7 @@
 mod lines;
 #[cfg(any(test, target_arch = "aarch64", target_arch = "powerpc64"))]
 mod pieces;
+mod read_back;
 mod spread;
 
 #[cfg(target_arch = "aarch64")]
@@ -38,6 +39,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::units::index;
 
 pub(crate) use lines::merge;
+pub(crate) use read_back::ReadBack;
 
 /// The shortest line that the copies are made for, and the longest that a region's layout is: one writer a line of
 /// 128 bytes.

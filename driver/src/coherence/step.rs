@@ -53,6 +53,8 @@ pub(crate) enum Part {
 
 steps! {
     release {
+        /// The superblock of a new region goes home last of all, before the region has a name.
+        SuperblockHome,
         /// The size of the region goes home, after there is memory behind it.
         SizeHome,
         /// The descriptor of a table goes home, before the commit word is stored.
@@ -69,9 +71,9 @@ steps! {
         LeaseEndHome,
         /// The end of the leases of a dead process goes home.
         ReapHome,
-        /// The end of all leases of a node's former life goes home, before the new incarnation.
+        /// The end of all that a node's former life left in its zone goes home, before the new incarnation.
         RejoinHome,
-        /// Who a member is goes home.
+        /// Who a member is goes home; at the end, everything of its node's zone.
         MemberHome,
         /// A sign of life goes home.
         BeatHome,
@@ -79,8 +81,6 @@ steps! {
         UserHome,
     }
     start {
-        /// The superblock of a new region goes home with its creator's line, before anybody can find it.
-        SuperblockHome,
         /// The commit word that a reader of the owner's node found goes home with its lease, before it is acted upon.
         OpenHelpsHome,
         /// A block of leases goes home with the first lease in it.

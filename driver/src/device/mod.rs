@@ -3,9 +3,13 @@
 //! A device opens a window (a file to map, an offset, a length), says honestly what its link needs for
 //! coherence, and puts memory behind the window. It does not map, and does not know what the bytes mean.
 
+mod dax;
+mod file;
 mod incoherent;
 mod shm;
 mod shm_file;
+mod thymesisflow;
+mod window;
 
 use std::fs::File;
 use std::ops::Range;
@@ -14,8 +18,8 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::arch::CacheOps;
-use crate::error::Result;
+use crate::arch::{self, CacheOps};
+use crate::error::{Error, ErrorKind, Result};
 use crate::uri::{Scheme, Uri};
 
 /// Whether the owner and the borrowers of a region must do a thing themselves.
@@ -73,6 +77,12 @@ impl CoherenceReport {
     /// Coherent inside each host alone (memory outside of all of them): everybody does everything.
     pub const LOCAL: Self = Self::of(Roles { owner: true, borrower: true }, 128);
 
+    /// A window that no host caches: what is stored is home once something was read back, and loads are never old.
+    pub(crate) const fn not_cached(memory: MemoryType) -> Self {
+        let all = Roles { owner: true, borrower: true };
+        Self { writer_writes_back: all, reader_invalidates: Roles::NONE, memory, line_bytes: 64 }
+    }
+
     /// The words by which URIs name these reports.
     pub(crate) const NAMED: &'static [(&'static str, Self)] =
         &[("gc", Self::GLOBAL), ("lender", Self::LENDER), ("lc", Self::LOCAL)];
@@ -107,6 +117,15 @@ pub(crate) trait Device: Send + Sync {
     fn cache_ops(&self, base: *const u8) -> Result<Box<dyn CacheOps>>;
     /// The file to map, and the window's offset in it.
     fn file(&self) -> (&File, u64);
+    /// Whether the file is to be mapped with MAP_SYNC: then the kernel keeps no copy of it.
+    fn is_mapped_sync(&self) -> bool {
+        false
+    }
+    /// Whether creating the window makes it, all zeroes, under a name: else it is there already, may hold anything,
+    /// and a region is in it when its superblock is.
+    fn is_new(&self) -> bool {
+        true
+    }
     /// Length of the window at the moment, in bytes.
     fn len_bytes(&self) -> Result<u64>;
     /// User id of the window's owner, where the system knows one.
@@ -121,6 +140,10 @@ pub(crate) trait Device: Send + Sync {
     /// # Errors
     /// `NoMemory` when there is not enough; `Unsupported` when the window is fixed.
     fn extend(&self, len_bytes: u64, backed: &[Range<u64>], huge: bool) -> Result<()>;
+    /// Makes the first bytes of a window that is not new zeroes, home.
+    fn clear(&self, _len_bytes: u64) -> Result<()> {
+        Ok(())
+    }
     /// Gives a window that was just created its name: before this nobody else can find it.
     ///
     /// # Errors
@@ -134,8 +157,9 @@ pub(crate) trait Device: Send + Sync {
     fn is_one_host(&self) -> bool;
     /// Which start of this node it is: another number after each, never 0.
     fn boot(&self) -> Result<u64>;
-    /// Removes the name; those who have the window mapped keep it.
-    fn remove(&self) -> Result<()>;
+    /// Removes the region, which takes `len_bytes` of the window: its name; or what the window holds of it, and what
+    /// this host's caches do. Those who have a named window mapped keep it.
+    fn remove(&self, len_bytes: u64) -> Result<()>;
     /// Waits until what was written back has arrived where the link's other end reads.
     fn drain(&self) {}
     /// Says which node writes which part of the window: offsets, in order, the whole window.
@@ -155,6 +179,8 @@ pub(crate) fn create(uri: &Uri) -> Result<Arc<dyn Device>> {
     match uri.scheme() {
         Scheme::Shm => Ok(Arc::new(shm::Shm::create(uri)?)),
         Scheme::Incoherent => Ok(Arc::new(incoherent::Incoherent::create(uri)?)),
+        Scheme::File => Ok(file::create(uri)?.into()),
+        _ => open(uri, true),
     }
 }
 
@@ -163,7 +189,23 @@ pub(crate) fn open(uri: &Uri, writable: bool) -> Result<Arc<dyn Device>> {
     match uri.scheme() {
         Scheme::Shm => Ok(Arc::new(shm::Shm::open(uri, writable)?)),
         Scheme::Incoherent => Ok(Arc::new(incoherent::Incoherent::open(uri, writable)?)),
+        Scheme::File => Ok(file::open(uri, writable)?.into()),
+        Scheme::Dax => Ok(Arc::new(dax::open(uri)?)),
+        Scheme::ThymesisFlow => Ok(Arc::new(thymesisflow::open(uri)?)),
+        scheme @ Scheme::Vfio => {
+            let text = format!("region {:?}: {}: is not built yet", uri.label(), scheme.as_str());
+            Err(Error::new(ErrorKind::Unsupported, text))
+        }
     }
+}
+
+/// The cache instruction that `uri` asks for, which this machine has; None for the best one.
+fn flush_of(uri: &Uri) -> Result<Option<String>> {
+    let choice = uri.get("flush").filter(|choice| *choice != "auto");
+    if choice.is_some() {
+        arch::native(choice).map_err(|e| e.context(format_args!("region {:?}", uri.label())))?;
+    }
+    Ok(choice.map(ToOwned::to_owned))
 }
 
 /// What a creation holds while it chooses an address and until it has a name, so that no other one on this host

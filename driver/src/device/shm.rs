@@ -6,21 +6,19 @@ use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::shm_file::{self, SHM_DIR, ShmFile};
-use super::{CoherenceReport, Device};
+use super::shm_file::{self, HUGE_PAGE_BYTES, SHM_DIR, ShmFile};
+use super::{CoherenceReport, Device, flush_of};
 use uuid::Uuid;
 
 use crate::arch::{self, CacheOps};
 use crate::error::{ErrorKind, Result};
 use crate::sys::{file, mem};
-use crate::units::MIB;
 use crate::uri::Uri;
 
 pub(super) use super::shm_file::creation_lock;
 
 const FILE_PREFIX: &str = "csm.";
 const CONTROL_PREFIX: &str = "csm-members.";
-const HUGE_PAGE_BYTES: u64 = 2 * MIB;
 const NUMA_NODES: &str = "/sys/devices/system/node";
 const HUGE_POOL: &str = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages";
 
@@ -59,15 +57,6 @@ impl Shm {
         let window = ShmFile::open(uri, path, writable)?;
         Ok(Self { window, huge, numa: None, flush: flush_of(uri)? })
     }
-}
-
-/// The instruction to use, which this machine has.
-fn flush_of(uri: &Uri) -> Result<Option<String>> {
-    let choice = uri.get("flush").filter(|choice| *choice != "auto");
-    if choice.is_some() {
-        arch::native(choice).map_err(|e| e.context(format_args!("region {:?}", uri.label())))?;
-    }
-    Ok(choice.map(ToOwned::to_owned))
 }
 
 /// Every region of this host that can be read.
@@ -158,7 +147,7 @@ impl Device for Shm {
         shm_file::host_boot()
     }
 
-    fn remove(&self) -> Result<()> {
+    fn remove(&self, _len_bytes: u64) -> Result<()> {
         file::unlink(&self.window.path)
     }
 }

@@ -12,10 +12,11 @@ use uuid::Uuid;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::{file, mem};
-use crate::units::format_size;
+use crate::units::{MIB, format_size};
 use crate::uri::Uri;
 
 pub(super) const SHM_DIR: &str = "/dev/shm";
+pub(super) const HUGE_PAGE_BYTES: u64 = 2 * MIB;
 const CREATION_PATIENCE: Duration = Duration::from_secs(5);
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
@@ -174,11 +175,31 @@ pub(super) fn creation_lock() -> Option<impl Drop> {
     file::lock_dir(Path::new(SHM_DIR), CREATION_PATIENCE)
 }
 
+/// Opens what a region's window is in and was not made for it, for reading and writing.
+pub(super) fn open_window(uri: &Uri, path: &Path) -> Result<File> {
+    file::open(path, true).map_err(|e| {
+        let e = e.context(format_args!("region {:?}", uri.label()));
+        match e.kind() {
+            ErrorKind::PermissionDenied => e.hint(format_args!(
+                "give the users of the region the right to read and write it: chgrp and chmod g+rw {} (as root), and a udev rule so that it stays",
+                path.display()
+            )),
+            _ => e,
+        }
+    })
+}
+
+/// Every file in /dev/shm that begins with `prefix`.
+pub(super) fn paths_with_prefix(prefix: &str) -> impl Iterator<Item = PathBuf> {
+    let entries = std::fs::read_dir(SHM_DIR).into_iter().flatten().flatten();
+    entries
+        .filter(move |entry| entry.file_name().to_string_lossy().starts_with(prefix))
+        .map(|entry| entry.path())
+}
+
 /// Every file in /dev/shm that begins with `prefix` and can be read.
 pub(super) fn with_prefix(prefix: &'static str) -> impl Iterator<Item = ShmFile> {
-    let entries = std::fs::read_dir(SHM_DIR).into_iter().flatten().flatten();
-    entries.filter(move |entry| entry.file_name().to_string_lossy().starts_with(prefix)).filter_map(|entry| {
-        let path = entry.path();
+    paths_with_prefix(prefix).filter_map(|path| {
         let file = file::open(&path, false).ok()?;
         Some(ShmFile { label: path.display().to_string(), path, file, mode: None })
     })

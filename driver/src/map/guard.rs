@@ -250,7 +250,8 @@ mod tests {
     fn what_is_open_can_be_loaded_and_nothing_else() {
         let file = memory_file(UNITS * UNIT);
         let part = Part { range: 0..UNITS * UNIT, writable: false };
-        let mut mapping = Mapping::new(AT, &file, 0, &[part]).expect("map");
+        let mut mapping =
+            Mapping::new(AT, &crate::map::Source { file: &file, off: 0, sync: false }, &[part]).expect("map");
         assert_eq!(readable(), [(0, UNITS)]);
         assert!(mapping.admit(&[(mapping.base(), 1)]).expect("nothing to admit").is_none());
         mapping.guard(UNIT..UNITS * UNIT, UNIT).expect("guard");
@@ -271,7 +272,8 @@ mod tests {
         // What outlives the window leaves alone what comes there next.
         drop(mapping);
         let part = Part { range: 0..UNITS * UNIT, writable: false };
-        let again = Mapping::new(AT, &file, 0, &[part]).expect("map");
+        let again =
+            Mapping::new(AT, &crate::map::Source { file: &file, off: 0, sync: false }, &[part]).expect("map");
         drop(one);
         assert_eq!(readable(), [(0, UNITS)]);
         drop(again);

@@ -79,13 +79,33 @@ pub(crate) struct Part {
     pub(crate) writable: bool,
 }
 
+/// What a window is mapped from.
+pub(crate) struct Source<'a> {
+    pub(crate) file: &'a File,
+    /// Where the window begins in the file.
+    pub(crate) off: u64,
+    /// Only if the kernel keeps no copy of it (MAP_SYNC).
+    pub(crate) sync: bool,
+}
+
+impl Source<'_> {
+    fn explain(&self, e: Error) -> Error {
+        if self.sync && e.errno() == libc::EOPNOTSUPP {
+            return e.hint(
+                "MAP_SYNC was refused: the kernel keeps copies of this file in its page cache, so that other hosts would not see                  what is stored; mount its file system with -o dax (on memory that allows it), or use a dax device",
+            );
+        }
+        e
+    }
+}
+
 impl Mapping {
     /// Maps the parts of a window at `base`; they must follow one another from offset 0 on.
     ///
     /// # Errors
     /// [`ErrorKind::AddressTaken`], naming what is there; [`ErrorKind::BadAlignment`] for an address the
     /// machine does not have.
-    pub(crate) fn new(base: u64, file: &File, file_off: u64, parts: &[Part]) -> Result<Self> {
+    pub(crate) fn new(base: u64, source: &Source<'_>, parts: &[Part]) -> Result<Self> {
         let len = parts.last().map_or(0, |part| part.range.end);
         let start = match inherited(base, len) {
             Some(start) => start,
@@ -106,7 +126,17 @@ impl Mapping {
             let size = part.range.end - part.range.start;
             let at = NonNull::new(mapping.base().wrapping_add(index(part.range.start))).unwrap_or(start);
             // SAFETY: inside the reservation made just above.
-            unsafe { mem::map_over(at, size, file.as_fd(), file_off + part.range.start, part.writable) }?;
+            unsafe {
+                mem::map_over(
+                    at,
+                    size,
+                    source.file.as_fd(),
+                    source.off + part.range.start,
+                    part.writable,
+                    source.sync,
+                )
+            }
+            .map_err(|e| source.explain(e))?;
         }
         // Cluster memory is shared and large: it does not belong into anybody's core dump.
         mem::advise(start, len, Advice::DontDump)?;
@@ -289,12 +319,16 @@ mod tests {
     #[test]
     fn a_second_mapping_is_refused_and_named_and_unmap_leaves_no_hole() {
         let file = memory_file(LEN);
-        let first = Mapping::new(AT, &file, 0, &whole()).expect("first");
+        let first = Mapping::new(AT, &Source { file: &file, off: 0, sync: false }, &whole()).expect("first");
         assert_eq!(first.base() as u64, AT);
-        let e = Mapping::new(AT + LEN / 2, &file, 0, &whole()).expect_err("must be refused");
+        let e = Mapping::new(AT + LEN / 2, &Source { file: &file, off: 0, sync: false }, &whole())
+            .expect_err("must be refused");
         assert_eq!(e.kind(), ErrorKind::AddressTaken);
         assert!(e.message().contains("memfd:csm-test"), "{e}");
         drop(first);
-        drop(Mapping::new(AT + LEN / 2, &file, 0, &whole()).expect("free again"));
+        drop(
+            Mapping::new(AT + LEN / 2, &Source { file: &file, off: 0, sync: false }, &whole())
+                .expect("free again"),
+        );
     }
 }

@@ -210,6 +210,12 @@ impl Member {
 
     /// Gives the slot up. Everything the member had must have been returned.
     pub(crate) fn leave(&self) -> Result<()> {
+        if self.space.life() != 0 {
+            // Law 6: what this node's caches hold of its zone must not come home in another region's time.
+            let layout = self.space.layout();
+            let zone = self.space.range(layout.node_off(self.node), layout.node_stride);
+            self.space.coherence().release(Step::MemberHome, &[zone]);
+        }
         self.free_slot(self.slot)
     }
 
@@ -357,9 +363,11 @@ pub(crate) fn is_taken(space: &Space, slot: u16) -> bool {
 pub(crate) fn list(space: &Space, control: &ControlFile) -> Vec<MemberInfo> {
     let shape = &space.layout().shape;
     let members_of = |node| {
-        let lines: Vec<_> = (0..shape.members).map(|slot| line_range(space, node, slot)).collect();
+        let lines = (0..shape.members).map(|slot| line_range(space, node, slot));
+        let lines: Vec<_> = lines.chain([node::line(space, node)]).collect();
         space.coherence().acquire(Step::MembersIn, node, &lines);
-        (0..shape.members).filter_map(move |slot| info(space, control, node, slot))
+        let members = if node::is_of_this_region(space, node) { shape.members } else { 0 };
+        (0..members).filter_map(move |slot| info(space, control, node, slot))
     };
     (0..shape.nodes).flat_map(members_of).collect()
 }

@@ -23,12 +23,15 @@ pub(crate) enum NodeWord {
     Incarnation = 0,
     /// How many of its lease blocks were ever used.
     BlocksUsed = 1,
+    /// Whose zone this is: [`Space::life`]. Before the node's first process has said so, the zone holds what the
+    /// window held before, in part perhaps, from a cache that wrote back late, and means nothing.
+    Life = 2,
 }
 
 const TAG_BITS: u32 = 32;
 const NAP: Duration = Duration::from_millis(1);
 
-fn line(space: &Space, node: u64) -> Bytes {
+pub(super) fn line(space: &Space, node: u64) -> Bytes {
     space.range(space.layout().node_off(node), LINE_BYTES)
 }
 
@@ -37,9 +40,15 @@ pub(crate) fn hear(space: &Space, node: u64) {
     space.coherence().acquire(Step::IncarnationIn, node, &[line(space, node)]);
 }
 
-/// What `node` says of itself, as far as this node knows.
+/// What `node` says of itself, as far as this node knows; 0 before it has said anything in this region.
 pub(crate) fn noted(space: &Space, node: u64, which: NodeWord) -> u64 {
-    space.remote(space.layout().node_off(node) + which as u64 * 8, 1)[0].load()
+    let line = space.remote(space.layout().node_off(node), 3);
+    if line[NodeWord::Life as usize].load() == space.life() { line[which as usize].load() } else { 0 }
+}
+
+/// Whether the zone of `node` is of this region, as far as this node knows.
+pub(super) fn is_of_this_region(space: &Space, node: u64) -> bool {
+    noted(space, node, NodeWord::Life) == space.life()
 }
 
 /// The counter of an incarnation.
@@ -126,10 +135,21 @@ impl Drop for Door<'_> {
     }
 }
 
+/// Clears the zone of this node, which holds what the window held before, and then says that it is of this region.
+fn take_zone(space: &Space, node: u64) {
+    let (start, bytes) = (space.layout().node_off(node), space.layout().node_stride);
+    space.words(start, bytes / 8).iter().for_each(|word| word.store(0));
+    space.coherence().release(Step::RejoinHome, &[space.range(start, bytes)]);
+    space.word(start + NodeWord::Life as u64 * 8).store(space.life());
+}
+
 /// Makes sure that this node has an incarnation under which leases count, and returns it. The caller holds the door,
 /// and completes what this starts to bring home, before it takes a lease.
 pub(super) fn begin(space: &Space, control: &ControlFile, boot: u64) -> Result<u64> {
     let node = space.node();
+    if !is_of_this_region(space, node) {
+        take_zone(space, node);
+    }
     let incarnation = noted(space, node, NodeWord::Incarnation);
     let tag = boot & ((1 << TAG_BITS) - 1);
     let same_boot = incarnation != 0 && incarnation & ((1 << TAG_BITS) - 1) == tag;

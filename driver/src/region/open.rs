@@ -2,20 +2,21 @@
 
 use std::sync::Arc;
 
-use memmap2::MmapOptions;
+use memmap2::{Mmap, MmapOptions};
 use uuid::Uuid;
 
-use super::layout::{CHUNK_BYTES, Layout};
+use super::layout::{CHUNK_BYTES, Layout, ZONE_BYTES};
 use super::options::{
     HUGE_PAGES, base_of, check_given, check_options, check_owner, read_only, shape_of, slot_of,
 };
 use super::space::{Control, Space};
 use super::superblock::{HugePages, SUPERBLOCK_BYTES, Superblock};
 use crate::coherence::{Coherence, Part as StepPart, Step, does};
-use crate::device::{self, CoherenceReport, Device};
+use crate::device::{self, CoherenceReport, Device, MemoryType};
 use crate::error::{Error, ErrorKind, Result};
-use crate::map::{self, Mapping, PROMISED_SLOTS, Part};
+use crate::map::{self, Mapping, PROMISED_SLOTS, Part, Source};
 use crate::sys::process;
+use crate::units::index;
 use crate::uri::Uri;
 
 /// A region's bytes, mapped, and what they come from.
@@ -33,7 +34,8 @@ pub(crate) struct Opened {
 /// Creates the region `uri` describes and opens it.
 pub(crate) fn create(uri: &Uri) -> Result<Opened> {
     let about = |e: Error| e.context(format_args!("creating region {:?}", uri.label()));
-    let shape = shape_of(uri)?;
+    let device = device::create(uri)?;
+    let shape = shape_of(uri, &*device)?;
     let layout = Layout::new(shape).map_err(about)?;
     let (base, slot) = (base_of(uri)?, slot_of(uri)?);
     let node = uri.node(shape.nodes)?;
@@ -47,11 +49,15 @@ pub(crate) fn create(uri: &Uri) -> Result<Opened> {
             uri.invalid("access", "a region is created by a process that writes; create it, then open it so")
         );
     }
-    let device = device::create(uri)?;
+    let overwrite = uri.choice("overwrite", &[("no", false), ("yes", true)])?.unwrap_or(false);
+    if !device.is_new() {
+        check_vacant(uri, &*device, overwrite)?;
+    }
     let huge = huge_pages == HugePages::Transparent;
     device
         .extend(layout.window_bytes(shape.size_bytes), &layout.backed(shape.size_bytes), huge)
         .map_err(about)?;
+    device.clear(layout.data_off).map_err(about)?;
     let owner_uid = device.owner_uid()?.unwrap_or_else(process::effective_uid);
     let mut superblock = Superblock {
         uuid: Uuid::new_v4(),
@@ -70,8 +76,31 @@ pub(crate) fn create(uri: &Uri) -> Result<Opened> {
     };
     let opened = finish(device, superblock, layout, mapping, node, true).map_err(about)?;
     opened.set_size(shape.size_bytes);
-    opened.space.write_superblock(&opened.superblock.encode(&layout));
     Ok(opened)
+}
+
+/// Nothing may be lost in a window that is there already: not a region, and nothing else unless that was asked for.
+fn check_vacant(uri: &Uri, device: &dyn Device, overwrite: bool) -> Result<()> {
+    check_memory_type(uri, device)?;
+    let label = uri.label();
+    match peek(device, false) {
+        Ok((superblock, _)) => {
+            let text = format!(
+                "region {label:?} is there already ({}); open it, or remove it with: csm destroy '{uri}'",
+                superblock.uuid
+            );
+            Err(Error::new(ErrorKind::RegionExists, text))
+        }
+        Err(e) if e.kind() == ErrorKind::LayoutMismatch => Err(e.context(format_args!("region {label:?}"))),
+        Err(e) if e.kind() == ErrorKind::System => Err(e),
+        Err(_) if overwrite || view(device)?.iter().all(|byte| *byte == 0) => Ok(()),
+        Err(_) => {
+            let text = format!(
+                "region {label:?}: the window holds something that is no region; if that may be lost, add overwrite=yes"
+            );
+            Err(Error::new(ErrorKind::InvalidArgument, text))
+        }
+    }
 }
 
 /// Slots that other regions of this host use, so that one process can open them all.
@@ -108,11 +137,21 @@ pub(crate) fn peek(device: &dyn Device, writable: bool) -> Result<(Superblock, L
             format!("it has {len} bytes, less than a superblock; it is something else, or was truncated");
         return Err(Error::new(ErrorKind::NotARegion, text));
     }
+    let view = view(device)?;
+    let mut bytes = [0; SUPERBLOCK_BYTES];
+    bytes.copy_from_slice(&view[..SUPERBLOCK_BYTES]);
+    Superblock::decode(&bytes, writable)
+}
+
+/// The first page of a window as it is at home, to be copied from before it is looked at.
+fn view(device: &dyn Device) -> Result<Mmap> {
     let (file, offset) = device.file();
-    let page = usize::try_from(device.page_bytes()).unwrap_or(4096);
     // SAFETY: read once, into a private copy; that others may write meanwhile is what the checksum is for.
-    let view = unsafe { MmapOptions::new().offset(offset).len(page).map(file) }
-        .map_err(|e| Error::system("mmap of the superblock", e.raw_os_error().unwrap_or(0)))?;
+    let view = unsafe { MmapOptions::new().offset(offset).len(index(device.page_bytes())).map(file) }
+        .map_err(|e| {
+            let call = format_args!("mmap of the window's first {} bytes at {offset}", device.page_bytes());
+            Error::system(call, e.raw_os_error().unwrap_or(0))
+        })?;
     if device.coherence() != CoherenceReport::GLOBAL {
         // Nothing is open yet that could do this; an own copy that is new already is none the worse for it.
         let cache = device.cache_ops(view.as_ptr())?;
@@ -123,9 +162,20 @@ pub(crate) fn peek(device: &dyn Device, writable: bool) -> Result<(Superblock, L
             cache.fence();
         }
     }
-    let mut bytes = [0; SUPERBLOCK_BYTES];
-    bytes.copy_from_slice(&view[..SUPERBLOCK_BYTES]);
-    Superblock::decode(&bytes, writable)
+    Ok(view)
+}
+
+/// What is wrong with a window that has no region: nothing, where it is empty.
+pub(crate) fn not_found(uri: &Uri, device: &dyn Device, e: Error) -> Error {
+    let label = uri.label();
+    let empty = || view(device).is_ok_and(|view| view.iter().all(|byte| *byte == 0));
+    if e.kind() == ErrorKind::NotARegion && !device.is_new() && empty() {
+        let text = format!(
+            "region {label:?} is not there: the window is empty; create it on the node that owns it, with: csm create '{uri}'"
+        );
+        return Error::new(ErrorKind::RegionNotFound, text);
+    }
+    e.context(format_args!("region {label:?}"))
 }
 
 /// The identity of the region `uri` names; None when there is none or it does not say.
@@ -142,7 +192,7 @@ pub(crate) fn find(uri: &Uri) -> Result<Option<Uuid>> {
 pub(crate) fn check_again(uri: &Uri, opened: &Opened) -> Result<()> {
     check_given(uri)?;
     check_owner(uri, &*opened.device, &opened.superblock)?;
-    check_options(uri, &opened.superblock)?;
+    check_options(uri, &*opened.device, &opened.superblock)?;
     let node = uri.node(opened.superblock.shape.nodes)?;
     let writable = node == opened.superblock.owner_node && !read_only(uri)?;
     if (node, writable) != (opened.node, opened.writable) {
@@ -164,9 +214,10 @@ pub(crate) fn open(uri: &Uri) -> Result<Opened> {
     let read_only = read_only(uri)?;
     // Even a reader writes: its lease.
     let device = device::open(uri, true)?;
-    let (superblock, layout) = peek(&*device, !read_only).map_err(about)?;
+    let (superblock, layout) = peek(&*device, !read_only).map_err(|e| not_found(uri, &*device, e))?;
     check_owner(uri, &*device, &superblock)?;
-    check_options(uri, &superblock)?;
+    check_options(uri, &*device, &superblock)?;
+    check_memory_type(uri, &*device)?;
     check_len(&*device, &layout, superblock.shape.size_bytes).map_err(about)?;
     let node = uri.node(superblock.shape.nodes)?;
     let writable = node == superblock.owner_node && !read_only;
@@ -175,6 +226,19 @@ pub(crate) fn open(uri: &Uri) -> Result<Opened> {
     opened.space.hear_size();
     opened.check_size().map_err(about)?;
     Ok(opened)
+}
+
+/// Metadata is changed by atomic instructions, which uncached memory does not take everywhere.
+fn check_memory_type(uri: &Uri, device: &dyn Device) -> Result<()> {
+    if device.coherence().memory == MemoryType::WriteBack || cfg!(target_arch = "x86_64") {
+        return Ok(());
+    }
+    let text = format!(
+        "region {:?}: this window is mapped uncached, where atomic instructions fail on {}: no region is kept there; use a          device whose memory is cached (dax:, thymesisflow:), or this window for messages alone",
+        uri.label(),
+        std::env::consts::ARCH
+    );
+    Err(Error::new(ErrorKind::Unsupported, text))
 }
 
 /// Maps what this process stores to writable, and the rest read-only: the zone of its node, and the owner's zones
@@ -190,8 +254,9 @@ fn map(
         map::check_pages(device.page_bytes(), CHUNK_BYTES)?;
     }
     let (file, offset) = device.file();
-    let end = layout.window_bytes(layout.shape.max_bytes);
-    let own = if layout.node_stride.is_multiple_of(device.page_bytes()) {
+    let page = device.page_bytes();
+    let end = layout.window_bytes(layout.shape.max_bytes).next_multiple_of(page);
+    let own = if layout.node_stride.is_multiple_of(page) {
         layout.node_off(node)..layout.node_off(node + 1)
     } else {
         layout.nodes_off..layout.data_off
@@ -204,8 +269,13 @@ fn map(
         // Mapped up to the maximum: what is beyond the file's end appears there when the region grows.
         Part { range: layout.data_off..end, writable },
     ];
+    if page > ZONE_BYTES {
+        // Zones share pages.
+        parts = vec![Part { range: 0..end, writable: true }];
+    }
     parts.retain(|part| !part.range.is_empty());
-    let mut mapping = Mapping::new(superblock.address(), file, offset, &parts)?;
+    let source = Source { file, off: offset, sync: device.is_mapped_sync() };
+    let mut mapping = Mapping::new(superblock.address(), &source, &parts)?;
     if superblock.huge_pages == HugePages::Transparent {
         mapping.use_huge_pages(0..end)?;
     }
@@ -225,10 +295,13 @@ fn finish(
     writable: bool,
 ) -> Result<Opened> {
     let owner = superblock.owner_node;
-    let report = superblock.coherence.unwrap_or_else(|| device.coherence());
+    let of_device = device.coherence();
+    let asked = superblock.coherence.map(|report| CoherenceReport { memory: of_device.memory, ..report });
+    let report = asked.unwrap_or(of_device);
     let cache = Coherence::new(device.clone(), &report, mapping.base(), node, owner)?;
     device.set_writers(&layout.writers(owner));
-    let space = Arc::new(Space::new(Arc::new(mapping), layout, device.clone(), cache, owner));
+    let life = if device.is_new() { 0 } else { superblock.uuid.as_u64_pair().1 | 1 };
+    let space = Arc::new(Space::new(Arc::new(mapping), layout, device.clone(), cache, owner, life));
     Ok(Opened { superblock, space, device, node, coherence: report, writable })
 }
 
@@ -259,6 +332,11 @@ impl Opened {
             return Err(Error::new(ErrorKind::Corrupt, text));
         }
         check_len(&*self.device, self.space.layout(), size_bytes)
+    }
+
+    /// Writes the superblock of a new region: from here on it can be found where it has no name to be given.
+    pub(crate) fn write_superblock(&self) {
+        self.space.write_superblock(&self.superblock.encode(self.space.layout()));
     }
 
     /// Makes the size known. The memory is there.

@@ -1,6 +1,6 @@
 //! What a region's URI asks for: the shape of a new one, and what must agree with one that exists.
 
-use super::layout::{SLOT_BYTES, Shape};
+use super::layout::{SLOT_BYTES, Shape, ZONE_BYTES};
 use super::superblock::{HugePages, Superblock};
 use crate::device::{CoherenceReport, Device, NODES_DEFAULT};
 use crate::error::{Error, ErrorKind, Result};
@@ -15,8 +15,14 @@ pub(super) const PROTECT: &[(&str, bool)] = &[("no", false), ("yes", true)];
 pub(super) const HUGE_PAGES: &[(&str, HugePages)] =
     &[("none", HugePages::None), ("thp", HugePages::Transparent), ("2M", HugePages::Reserved)];
 
-pub(super) fn shape_of(uri: &Uri) -> Result<Shape> {
-    let Some(size_bytes) = uri.size("size")? else {
+/// The shape of a new region. Without a size it takes all of a window that is there.
+pub(super) fn shape_of(uri: &Uri, device: &dyn Device) -> Result<Shape> {
+    let whole = || -> Result<Option<u64>> {
+        let window = if device.is_new() { 0 } else { device.len_bytes()? };
+        let known = (ZONE_BYTES..=SLOT_BYTES).contains(&window);
+        Ok(known.then_some(window / ZONE_BYTES * ZONE_BYTES))
+    };
+    let Some(size_bytes) = uri.size("size")?.map_or_else(whole, |size| Ok(Some(size)))? else {
         let text = format!("region {:?} needs a size to be created; add ?size=1G", uri.label());
         return Err(Error::new(ErrorKind::BadSize, text));
     };
@@ -66,7 +72,8 @@ pub(super) fn read_only(uri: &Uri) -> Result<bool> {
 
 /// A name in a shared directory can be taken by anybody first: the region must be the expected user's.
 pub(super) fn check_owner(uri: &Uri, device: &dyn Device, superblock: &Superblock) -> Result<()> {
-    let Some(uid) = device.owner_uid()? else { return Ok(()) };
+    // Without a name there is only the superblock's word: that guards against mistakes alone, as does the device's mode.
+    let uid = device.owner_uid()?.unwrap_or(superblock.owner_uid);
     let expected = match uri.number("owner")? {
         Some(owner) => owner,
         None => process::effective_uid().into(),
@@ -83,7 +90,7 @@ pub(super) fn check_owner(uri: &Uri, device: &dyn Device, superblock: &Superbloc
 }
 
 /// Options that shaped the region must agree with it where they are given again.
-pub(super) fn check_options(uri: &Uri, superblock: &Superblock) -> Result<()> {
+pub(super) fn check_options(uri: &Uri, device: &dyn Device, superblock: &Superblock) -> Result<()> {
     let shape = &superblock.shape;
     let checks = [
         ("size", uri.size("size")?, shape.size_bytes),
@@ -100,7 +107,7 @@ pub(super) fn check_options(uri: &Uri, superblock: &Superblock) -> Result<()> {
             return Err(uri.mismatch(option, given, there));
         }
     }
-    let there = superblock.coherence.unwrap_or(CoherenceReport::GLOBAL);
+    let there = superblock.coherence.unwrap_or_else(|| device.coherence());
     let coherence = uri.choice("coherence", CoherenceReport::NAMED)?;
     if let Some(given) = coherence.filter(|given| *given != there) {
         return Err(uri.mismatch("coherence", given.name(), there.name()));

@@ -60,6 +60,7 @@ pub(crate) struct Space {
     coherence: Coherence,
     device: Arc<dyn Device>,
     owner: u64,
+    life: u64,
     /// The last size in use that was checked against the memory there is.
     checked_size: AtomicU64,
     /// Data bytes of a region of that size: asked for at every free.
@@ -68,24 +69,31 @@ pub(crate) struct Space {
 }
 
 impl Space {
-    /// The window `mapping`, laid out as `layout`, of a region that node `owner` owns.
+    /// The window `mapping`, laid out as `layout`, of a region that node `owner` owns. `life` as in [`Space::life`].
     pub(crate) fn new(
         mapping: Arc<Mapping>,
         layout: Layout,
         device: Arc<dyn Device>,
         coherence: Coherence,
         owner: u64,
+        life: u64,
     ) -> Self {
         let size_bytes = layout.shape.size_bytes;
         let data_bytes = AtomicU64::new(layout.data_bytes(size_bytes));
         let checked_size = AtomicU64::new(size_bytes);
         let lost = AtomicBool::new(false);
-        Self { mapping, layout, coherence, device, owner, checked_size, data_bytes, lost }
+        Self { mapping, layout, coherence, device, owner, life, checked_size, data_bytes, lost }
     }
 
     /// The node that owns the region.
     pub(crate) fn owner(&self) -> u64 {
         self.owner
+    }
+
+    /// What a node's zone says when it is of this region and not of one that the window held before: 0 where
+    /// windows are made with their regions.
+    pub(crate) fn life(&self) -> u64 {
+        self.life
     }
 
     /// This process's node.
@@ -265,13 +273,13 @@ impl Space {
 }
 
 impl Space {
-    /// Writes the superblock of a region that nobody else can find yet. It is home when its creator has joined.
+    /// Writes the superblock of a region that nobody else can find yet, home.
     pub(crate) fn write_superblock(&self, bytes: &[u8]) {
         for (word, value) in self.words(0, bytes.len() as u64 / 8).iter().zip(bytes.chunks_exact(8)) {
             let mut field = [0; 8];
             field.copy_from_slice(value);
             word.store(u64::from_le_bytes(field));
         }
-        self.coherence.start_release(Step::SuperblockHome, &[self.range(0, bytes.len() as u64)]);
+        self.coherence.release(Step::SuperblockHome, &[self.range(0, bytes.len() as u64)]);
     }
 }

@@ -64,6 +64,13 @@ pub(crate) fn lock_dir(dir: &Path, patience: Duration) -> Option<Flock<File>> {
     }
 }
 
+/// Whether some process has the exclusive advisory lock of a file.
+pub(crate) fn is_flocked(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| {
+        matches!(Flock::lock(file, FlockArg::LockSharedNonblock), Err((_, Errno::EWOULDBLOCK)))
+    })
+}
+
 /// Removes a name.
 pub(crate) fn unlink(path: &Path) -> Result<()> {
     nix::unistd::unlink(path).map_err(|e| failed("unlink", path, e))

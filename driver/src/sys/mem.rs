@@ -54,7 +54,7 @@ pub(crate) fn reserve(address: u64, len: u64) -> Result<NonNull<u8>> {
     }
 }
 
-/// Maps `fd` from `offset` over a part of one's own reservation.
+/// Maps `fd` from `offset` over a part of one's own reservation. `sync`: with no copy in between (MAP_SYNC).
 ///
 /// # Safety
 /// `address .. address + len` lies in a reservation or mapping of the caller's, which this replaces.
@@ -64,9 +64,12 @@ pub(crate) unsafe fn map_over(
     fd: BorrowedFd<'_>,
     offset: u64,
     writable: bool,
+    sync: bool,
 ) -> Result<()> {
     let prot = if writable { ProtFlags::PROT_READ | ProtFlags::PROT_WRITE } else { ProtFlags::PROT_READ };
-    let flags = MapFlags::MAP_SHARED | MapFlags::MAP_FIXED;
+    let sharing =
+        if sync { MapFlags::MAP_SHARED_VALIDATE | MapFlags::MAP_SYNC } else { MapFlags::MAP_SHARED };
+    let flags = sharing | MapFlags::MAP_FIXED;
     let offset = libc::off_t::try_from(offset)
         .map_err(|_| Error::new(ErrorKind::BadSize, format!("file offset {offset} is out of range")))?;
     // SAFETY: the caller owns what is replaced.
@@ -173,7 +176,7 @@ pub(crate) fn populate_huge(file: &File, range: Range<u64>) -> Result<()> {
     let skip = here.next_multiple_of(HUGE_PAGE_BYTES) + phase - here;
     let populated = NonNull::new(start.as_ptr().wrapping_add(index(skip))).map_or(Ok(()), |at| {
         // SAFETY: inside the mapping made just above.
-        unsafe { map_over(at, len, file.as_fd(), range.start, true) }?;
+        unsafe { map_over(at, len, file.as_fd(), range.start, true, false) }?;
         advise(at, len, Advice::HugePage)?;
         advise(at, len, Advice::PopulateWrite)?;
         // Where the system's setting gave small pages, they are gathered into huge ones now: this asks no setting.

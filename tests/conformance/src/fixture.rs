@@ -55,6 +55,11 @@ pub trait Fixture: Send + Sync {
 
     /// Whether a region can grow.
     fn grows(&self) -> bool;
+
+    /// Whether windows are made with their regions; else they are there, and keep length and mode.
+    fn makes_windows(&self) -> bool {
+        true
+    }
 }
 
 /// `shm:`, shared memory of one host, with the coherence report of this word.
@@ -104,6 +109,168 @@ impl Fixture for Shm {
 
     fn grows(&self) -> bool {
         true
+    }
+}
+
+/// `file:`, an ordinary file, which is made and removed with its region.
+pub struct PlainFile;
+
+impl Fixture for PlainFile {
+    fn name(&self) -> &'static str {
+        "file"
+    }
+
+    fn uri(&self, name: &str) -> String {
+        format!("file:{}", std::env::temp_dir().join(name).display())
+    }
+
+    fn checked(&self) -> &[(&'static str, &'static str, &'static str)] {
+        &[("coherence", "lender", "gc")]
+    }
+
+    fn file(&self, uri: &str) -> Option<PathBuf> {
+        Some(uri.strip_prefix("file:")?.into())
+    }
+
+    fn line_bytes(&self) -> u64 {
+        SHM.line_bytes()
+    }
+
+    fn scaled(&self, most: u64) -> u64 {
+        most / SCALE
+    }
+
+    fn nodes(&self) -> u64 {
+        8
+    }
+
+    fn grows(&self) -> bool {
+        true
+    }
+}
+
+/// Files that are there already, used as windows: another host's memory as far as libcsm knows.
+pub struct WindowFile(pub &'static str);
+
+/// Bytes of a window: enough for every case.
+const WINDOW_BYTES: u64 = 64 << 20;
+
+impl Fixture for WindowFile {
+    fn name(&self) -> &'static str {
+        match self.0 {
+            "coherence=gc" => "window-gc",
+            "coherence=lender" => "window-lender",
+            _ => "window-lc",
+        }
+    }
+
+    fn uri(&self, name: &str) -> String {
+        let path = format!("/dev/shm/{name}");
+        std::fs::File::create(&path).and_then(|file| file.set_len(WINDOW_BYTES)).expect("a file");
+        format!("file:{path}?fixed=yes")
+    }
+
+    fn create_options(&self) -> &str {
+        self.0
+    }
+
+    fn checked(&self) -> &[(&'static str, &'static str, &'static str)] {
+        &[("coherence", "lender", "gc")]
+    }
+
+    fn file(&self, uri: &str) -> Option<PathBuf> {
+        Some(uri.strip_prefix("file:")?.split('?').next()?.into())
+    }
+
+    fn home(&self, _uri: &str) -> Option<PathBuf> {
+        None
+    }
+
+    fn is_one_host(&self) -> bool {
+        false
+    }
+
+    fn line_bytes(&self) -> u64 {
+        SHM.line_bytes()
+    }
+
+    fn scaled(&self, most: u64) -> u64 {
+        most / SCALE
+    }
+
+    fn nodes(&self) -> u64 {
+        8
+    }
+
+    fn grows(&self) -> bool {
+        true
+    }
+
+    fn makes_windows(&self) -> bool {
+        false
+    }
+}
+
+/// A device's window, in parts that serve one after the other.
+pub struct Window {
+    uri: String,
+    parts: u64,
+    next: AtomicU32,
+}
+
+impl Window {
+    /// The window that `uri` names, of `len_bytes`. What it holds is lost.
+    #[must_use]
+    pub fn new(uri: String, len_bytes: u64) -> Self {
+        Self { uri, parts: len_bytes / WINDOW_BYTES, next: AtomicU32::new(0) }
+    }
+}
+
+impl Fixture for Window {
+    fn name(&self) -> &'static str {
+        "window"
+    }
+
+    fn uri(&self, _name: &str) -> String {
+        let part = u64::from(self.next.fetch_add(1, Ordering::Relaxed)) % self.parts;
+        let joint = if self.uri.contains('?') { '&' } else { '?' };
+        format!("{}{joint}off={}&len={WINDOW_BYTES}", self.uri, part * WINDOW_BYTES)
+    }
+
+    fn create_options(&self) -> &'static str {
+        "overwrite=yes"
+    }
+
+    fn checked(&self) -> &[(&'static str, &'static str, &'static str)] {
+        &[("coherence", "lender", "gc")]
+    }
+
+    fn file(&self, _uri: &str) -> Option<PathBuf> {
+        None
+    }
+
+    fn is_one_host(&self) -> bool {
+        false
+    }
+
+    fn line_bytes(&self) -> u64 {
+        SHM.line_bytes()
+    }
+
+    fn scaled(&self, most: u64) -> u64 {
+        most / SCALE
+    }
+
+    fn nodes(&self) -> u64 {
+        8
+    }
+
+    fn grows(&self) -> bool {
+        true
+    }
+
+    fn makes_windows(&self) -> bool {
+        false
     }
 }
 
@@ -219,7 +386,14 @@ impl<'a> Scratch<'a> {
     /// The URI with options.
     #[must_use]
     pub fn with(&self, options: &str) -> String {
-        if options.is_empty() { self.uri.clone() } else { format!("{}?{options}", self.uri) }
+        let joint = if self.uri.contains('?') { '&' } else { '?' };
+        if options.is_empty() { self.uri.clone() } else { format!("{}{joint}{options}", self.uri) }
+    }
+
+    /// What messages call it.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        self.uri.split('?').next().unwrap_or_default()
     }
 
     /// The URI with options and those the device needs to create.
@@ -285,10 +459,9 @@ impl<'a> Scratch<'a> {
 
 impl Drop for Scratch<'_> {
     fn drop(&mut self) {
-        if self.context.destroy(&self.uri).is_err()
-            && let Some(path) = self.fixture.file(&self.uri)
-        {
-            // Not there, or a case failed and left it in use or not ours.
+        // Not there, or a case failed and left it in use, damaged or not ours.
+        let gone = self.context.destroy(&self.uri).is_ok() && self.fixture.makes_windows();
+        if !gone && let Some(path) = self.fixture.file(&self.uri) {
             let _ = std::fs::remove_file(path);
         }
     }

@@ -256,7 +256,7 @@ impl Device for Incoherent {
         Ok(self.boot)
     }
 
-    fn remove(&self) -> Result<()> {
+    fn remove(&self, _len_bytes: u64) -> Result<()> {
         // Without home it is no region; what a kill leaves of the rest is replaced by the next creation.
         file::unlink(&self.home.path)?;
         self.opening.link.names.remove_files();

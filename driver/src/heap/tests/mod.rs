@@ -82,7 +82,7 @@ impl Device for Memory {
     fn control_path(&self, _: &uuid::Uuid, _: u64) -> PathBuf {
         PathBuf::new()
     }
-    fn remove(&self) -> Result<()> {
+    fn remove(&self, _: u64) -> Result<()> {
         Ok(())
     }
 }
@@ -105,10 +105,14 @@ impl Region {
         let window = layout.window_bytes(shape.max_bytes);
         let device = Arc::new(Memory(memory_file(window)));
         let base = DEFAULT_BASE + 20 * TIB + WINDOWS.fetch_add(1, Ordering::Relaxed) % 512 * (2 << 30);
-        let mapping =
-            Mapping::new(base, &device.0, 0, &[Part { range: 0..window, writable: true }]).expect("map");
+        let mapping = Mapping::new(
+            base,
+            &crate::map::Source { file: &device.0, off: 0, sync: false },
+            &[Part { range: 0..window, writable: true }],
+        )
+        .expect("map");
         let coherence = Coherence::new(device.clone(), &device.coherence(), mapping.base(), 0, 0);
-        let space = Space::new(Arc::new(mapping), layout, device, coherence.expect("coherence"), 0);
+        let space = Space::new(Arc::new(mapping), layout, device, coherence.expect("coherence"), 0, 0);
         space.control(Control::Size).store(shape.size_bytes);
         Self { space: Arc::new(space), alive: Arc::new([const { AtomicBool::new(true) }; MEMBERS]) }
     }

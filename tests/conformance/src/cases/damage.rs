@@ -40,7 +40,7 @@ pub(super) fn superblock(fixture: &dyn Fixture) -> Outcome {
     };
     for (what, bytes, kinds) in [
         ("no magic", with(0, b'X'), &[ErrorKind::NotARegion][..]),
-        ("nothing", [0; 512], &[ErrorKind::NotARegion]),
+        ("nothing", [0; 512], &[ErrorKind::NotARegion, ErrorKind::RegionNotFound]),
         ("another version", with(8, 200), &[ErrorKind::LayoutMismatch]),
         ("another version, sealed", sealed(8, 200), &[ErrorKind::LayoutMismatch]),
         ("an incompatible feature", sealed(32, 1), &[ErrorKind::LayoutMismatch]),
@@ -55,7 +55,7 @@ pub(super) fn superblock(fixture: &dyn Fixture) -> Outcome {
         file.write_all_at(&bytes, 0).expect("write");
         let e = scratch.try_open("").expect_err(what);
         assert!(kinds.contains(&e.kind()), "{what}: {e:?}");
-        assert!(e.message().contains(&scratch.uri), "{what}: {e}");
+        assert!(e.message().contains(scratch.label()), "{what}: {e}");
     }
     // A feature that only concerns writers does not keep readers out.
     file.write_all_at(&sealed(24, 1), 0).expect("write");
@@ -77,6 +77,9 @@ pub(super) fn truncated(fixture: &dyn Fixture) -> Outcome {
     publish_stamp(&region, "t", 100, 1).expect("publish");
     drop(region);
     let (_, file) = file_of(&scratch)?;
+    if !fixture.makes_windows() {
+        return skip("a window keeps its length");
+    }
     let whole = file.metadata().expect("stat").len();
     if file.set_len(whole).is_err() {
         return skip("the file cannot be truncated");

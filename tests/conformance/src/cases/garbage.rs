@@ -77,7 +77,7 @@ pub(super) fn role(inside: &mut Inside) {
 
 fn run(fixture: &dyn Fixture, attack: &str) -> Outcome {
     let scratch = Scratch::new(fixture);
-    if fixture.file(&scratch.uri).is_none() {
+    if fixture.file(&scratch.uri).is_none() || !fixture.makes_windows() {
         return Err(Skipped("the device has no file that a test could damage".to_owned()));
     }
     hostile::furnish(&scratch);

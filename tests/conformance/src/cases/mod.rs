@@ -28,6 +28,7 @@ mod replace;
 mod share;
 mod spans;
 mod wait;
+mod windows;
 
 /// What a device must do.
 pub type Case = fn(&dyn Fixture) -> Outcome;
@@ -43,6 +44,9 @@ pub const ALL: &[(&str, Case)] = &[
     ("options that mean nothing are refused", options::refused),
     ("a damaged superblock is refused", damage::superblock),
     ("a truncated region is refused", damage::truncated),
+    ("what a window held is not lost", windows::not_lost),
+    ("a part of a window", windows::parts),
+    ("what a window held is not believed", windows::former_life),
     ("a region lost while mapped answers so", lost::survived),
     ("a region lost while mapped ends who did not ask to survive", lost::not_survived),
     ("a publisher loses the link", lost::publisher),

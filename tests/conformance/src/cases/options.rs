@@ -44,7 +44,7 @@ pub(super) fn checked(fixture: &dyn Fixture) -> Outcome {
             );
             let e = scratch.try_open(&format!("{name}={other}")).expect_err(name);
             assert_eq!(e.kind(), ErrorKind::OptionMismatch, "{when}: {e}");
-            assert!(e.message().contains(name) && e.message().contains(&scratch.uri), "{e}");
+            assert!(e.message().contains(name) && e.message().contains(scratch.label()), "{e}");
         }
     };
     check("open already");

@@ -53,6 +53,10 @@ pub(super) fn role(inside: &mut Inside) {
     }
 }
 
+fn need_modes(fixture: &dyn Fixture) -> Outcome {
+    if fixture.makes_windows() { Ok(()) } else { crate::skip("a window has the mode of its device") }
+}
+
 pub(super) fn squatted(fixture: &dyn Fixture) -> Outcome {
     need_root()?;
     let scratch = Scratch::new(fixture);
@@ -82,6 +86,7 @@ pub(super) fn squatted(fixture: &dyn Fixture) -> Outcome {
 
 pub(super) fn trusted(fixture: &dyn Fixture) -> Outcome {
     need_root()?;
+    need_modes(fixture)?;
     let scratch = Scratch::new(fixture);
     let mut theirs =
         Peer::start("as-user", &[&scratch.to_create(&format!("{}&mode=0666", small(2))), "create"]);
@@ -102,6 +107,7 @@ pub(super) fn trusted(fixture: &dyn Fixture) -> Outcome {
 
 pub(super) fn unprivileged(fixture: &dyn Fixture) -> Outcome {
     need_root()?;
+    need_modes(fixture)?;
     for (mode, options, expected, destroy) in [
         ("0600", "owner=0", "PermissionDenied", "PermissionDenied"),
         ("0660", "owner=0", "PermissionDenied", "PermissionDenied"),
@@ -114,7 +120,7 @@ pub(super) fn unprivileged(fixture: &dyn Fixture) -> Outcome {
         publish_stamp(&region, "t", 100, 13).expect("publish");
         let mut user = Peer::start("as-user", &[&scratch.with(options), "open"]);
         let said = user.hear();
-        assert!(said.starts_with(expected) && said.contains(&scratch.uri), "{mode} {options}: {said}");
+        assert!(said.starts_with(expected) && said.contains(scratch.label()), "{mode} {options}: {said}");
         user.await_line(destroy);
         user.finish();
         assert_eq!(region.members().expect("members").len(), 1);

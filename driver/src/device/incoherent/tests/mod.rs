@@ -48,7 +48,7 @@ impl Region {
 
 impl Drop for Region {
     fn drop(&mut self) {
-        self.made.take().expect("made").remove().expect("remove");
+        self.made.take().expect("made").remove(0).expect("remove");
     }
 }
 

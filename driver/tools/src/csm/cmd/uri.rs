@@ -23,22 +23,47 @@ impl Uri {
 pub(crate) fn option_table() -> String {
     let mut text = String::from(
         "A region is named SCHEME:NAME[?OPTION=VALUE[&OPTION=VALUE]...], as in 'shm:trades?size=1G&slot=3'.\n\
-         Schemes: shm, shared memory of one host; incoherent, the same with a simulated link that keeps no caches coherent.\n\
+         Schemes:\n\
+         \x20 shm:NAME                  shared memory of one host\n\
+         \x20 incoherent:NAME           the same with a simulated link that keeps no caches coherent\n\
+         \x20 file:/PATH                a file, or a character device, that can be mapped\n\
+         \x20 dax:/dev/daxX.Y           memory that the kernel maps directly: CXL, persistent memory\n\
+         \x20 vfio:DDDD:BB:DD.F         a PCI device's BAR\n\
+         \x20 thymesisflow:AFU          another host's memory by ThymesisFlow, or this one's, lent\n\
          Names and values are percent-encoded. Sizes take K, M, G and T.\n",
     );
     let width =
         |column: fn(&(&str, Sort, &str, &str)) -> usize| OPTIONS.iter().map(column).max().unwrap_or(0);
     let (names, defaults) = (width(|option| option.0.len()), width(|option| option.2.len()));
+    let row = |(name, _, default, meaning): &(&str, Sort, &str, &str), when: &str| {
+        format!("  {name:names$}  {default:defaults$}  {when}{meaning}\n")
+    };
     for (sort, title) in [
         (Sort::Checked, "Shape a new region; checked, if given, when it is opened:"),
         (Sort::Create, "Shape a new region; refused when it is opened:"),
         (Sort::PerOpen, "Concern one process's opening:"),
     ] {
-        text += &format!("\n{title}\n");
-        for (name, _, default, meaning) in OPTIONS.iter().filter(|(_, of, ..)| *of == sort) {
-            let only = Scheme::only_with(name)
-                .map_or_else(String::new, |scheme| format!("{}: alone: ", scheme.as_str()));
-            text += &format!("  {name:names$}  {default:defaults$}  {only}{meaning}\n");
+        let of_all: Vec<_> =
+            OPTIONS.iter().filter(|(name, of, ..)| *of == sort && Scheme::with(name).is_none()).collect();
+        if !of_all.is_empty() {
+            text += &format!("\n{title}\n");
+            of_all.iter().for_each(|option| text += &row(option, ""));
+        }
+    }
+    let mut told: Vec<&[Scheme]> = Vec::new();
+    for schemes in OPTIONS.iter().filter_map(|(name, ..)| Scheme::with(name)) {
+        if told.contains(&schemes) {
+            continue;
+        }
+        told.push(schemes);
+        text += &format!("\nOf {} alone:\n", Scheme::list(schemes));
+        for option in OPTIONS.iter().filter(|(name, ..)| Scheme::with(name) == Some(schemes)) {
+            let when = match option.1 {
+                Sort::Checked => "(checked) ",
+                Sort::Create => "(new) ",
+                Sort::PerOpen => "(opening) ",
+            };
+            text += &row(option, when);
         }
     }
     text
