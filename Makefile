@@ -72,7 +72,7 @@ header:
 
 install: all
 	install -d $(addprefix $(DESTDIR),$(PREFIX)/bin $(INCLUDEDIR)/csm $(LIBDIR)/pkgconfig $(LIBDIR)/cmake/csm)
-	install -m 755 $(OUT)/csm $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(OUT)/csm $(OUT)/csm-bringup $(DESTDIR)$(PREFIX)/bin
 	install -m 644 include/csm.h $(DESTDIR)$(INCLUDEDIR)
 	install -m 644 cpp-arrow-glue/include/csm/*.hpp $(DESTDIR)$(INCLUDEDIR)/csm
 	install -m 644 $(OUT)/libcsm.a $(DESTDIR)$(LIBDIR)

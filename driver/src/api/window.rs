@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::arch::CacheOps;
+use crate::cluster;
 use crate::device::{self, CoherenceReport, Device, NODES_DEFAULT};
 use crate::error::{Error, ErrorKind, Result};
 use crate::map::{DEFAULT_BASE, Mapping, Part, Source};
@@ -35,7 +36,7 @@ impl Window {
     /// # Errors
     /// [`ErrorKind::RegionExists`], [`ErrorKind::NoMemory`], [`ErrorKind::BadSize`] without a size, ...
     pub fn create(uri: &str) -> Result<Self> {
-        let uri = Uri::parse(uri)?;
+        let uri = cluster::uri(uri)?;
         let device = device::create(&uri)?;
         if device.is_new() {
             let Some(len) = uri.size("size")? else {
@@ -55,7 +56,7 @@ impl Window {
     /// # Errors
     /// Those of opening the device, [`ErrorKind::AddressTaken`] where something else is mapped.
     pub fn open(uri: &str) -> Result<Self> {
-        let uri = Uri::parse(uri)?;
+        let uri = cluster::uri(uri)?;
         let device = device::open(&uri, true)?;
         Self::map(&uri, device)
     }

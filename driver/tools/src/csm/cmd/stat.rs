@@ -6,8 +6,8 @@ use csm::{CoherenceReport, MemberInfo, NodeInfo, NodeState, RegionInfo, RegionSt
 use serde_json::{Value, json};
 
 use super::{At, Report, table_json, time};
-use crate::columns;
-use crate::output::Output;
+use csm_tools::columns;
+use csm_tools::output::Output;
 
 /// Show a region's space, its members, and who holds which lease since when
 #[derive(Args)]
