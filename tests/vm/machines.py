@@ -45,6 +45,8 @@ BIND_VFIO = (
     "ls /dev/vfio/[0-9]*",
 )
 
+# The kernel would rather use the memory as its own (kmem): this gives it to programs. It can be opened only then.
+DEVDAX = "echo dax0.0 >/sys/bus/dax/drivers/device_dax/new_id && : </dev/dax0.0"
 # What `cxl create-region` and `daxctl` do, through sysfs: the whole device, not interleaved.
 CXL_REGION = (
     "cd /sys/bus/cxl/devices; n=0; until [ -e mem0 ] && ls -d endpoint*; do n=$((n + 1)); [ $n -lt 100 ] || exit; usleep 50000; done",
@@ -52,7 +54,7 @@ CXL_REGION = (
     "cat mem0/ram/size; echo ram >$ed/mode; cat mem0/ram/size >$ed/dpa_size; r=$(cat decoder0.0/create_ram_region); "
     "echo $r >decoder0.0/create_ram_region; echo 256 >$r/interleave_granularity; echo 1 >$r/interleave_ways; "
     "cat mem0/ram/size >$r/size; echo $ed >$r/target0; echo 1 >$r/commit; echo $r >/sys/bus/cxl/drivers/cxl_region/bind",
-    "echo dax0.0 >/sys/bus/dax/drivers/device_dax/new_id; ls -l /dev/dax0.0",
+    DEVDAX,
 )
 # Without the mitigations that TCG does not have; VOF is the firmware that does not take seconds.
 PSERIES = ("-M", "pseries,x-vof=on,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,cap-ccf-assist=off")
@@ -75,7 +77,7 @@ MACHINES = {
         ("-M", "q35,max-ram-below-4g=512M", "-object", "memory-backend-ram,id=own,size=512M", *SHARED,
          "-numa", "node,memdev=own", "-numa", "node,memdev=shared"),
         append="nokaslr memmap={mib}M%4G-1+0xefffffff", modules=("dax_hmem", "device_dax"),
-        setup=("ls -l /dev/dax0.0",), ram="768M", memory_mib=256),
+        setup=(DEVDAX,), ram="768M", memory_mib=256),
     # Not a hypervisor to the guest: the kernel would not flush caches then, and refuses to make a region without.
     "x86-cxl": Machine(
         "x86-64; the shared memory is a volatile CXL memory device, made a region and then /dev/dax0.0",

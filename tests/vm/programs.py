@@ -4,6 +4,7 @@ They are the ordinary builds, so that `make test` builds nothing twice: the rele
 instruction sets, what the stages cross-* test. The C library that they were linked with goes with them.
 """
 
+import functools
 import json
 import os
 import re
@@ -80,10 +81,11 @@ def cargo_environment(arch):
             "CARGO_PROFILE_DEV_DEBUG": "0"}
 
 
+@functools.lru_cache(maxsize=None)
 def conformance(arch):
     """{name: path} of the conformance programs, one a device."""
     target = TOOLS[arch][2]
-    packages = ["-p", "csm", "-p", "csm-conformance", "--target", target] if target else ["-p", "csm-conformance"]
+    packages = ["-p", "csm", "-p", "csm-conformance", "--target", target] if target else ["--release", "-p", "csm-conformance"]
     lines = output(["cargo", "test", "--tests", "--locked", "--no-run", "--message-format=json", *packages],
                    env=cargo_environment(arch)).splitlines()
     found = {}
@@ -93,6 +95,7 @@ def conformance(arch):
     return found
 
 
+@functools.lru_cache(maxsize=None)
 def commands(arch):
     """{name: path} of the commands that there are."""
     target = TOOLS[arch][2]
@@ -101,4 +104,4 @@ def commands(arch):
     else:
         output(["cargo", "build", "--locked", "-p", "csm-tools", "--target", target], env=cargo_environment(arch))
         folder = TARGET.absolute() / target / "debug"
-    return {name: folder / name for name in ("csm", "csm-bringup") if (folder / name).exists()}
+    return {name: folder / name for name in ("csm", "csm-bringup") if name == "csm" or (folder / name).exists()}
