@@ -8,18 +8,18 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
 use nix::libc;
 
 use crate::afu::event::{Event, TranslationFault, parse};
-use crate::afu::find::{AfuInfo, Roots, Selector};
+use crate::afu::find::{AfuInfo, Roots};
+use crate::afu::global::{CounterLock, lock_counters, map_global_mmio};
 use crate::afu::irq::{Irq, none_left};
 use crate::afu::mapping::Mapping;
 use crate::afu::mmio::{Area, Mmio};
+use crate::afu::selector::Selector;
 use crate::afu::uapi;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -41,16 +41,6 @@ pub struct Metadata {
 pub struct Features {
     /// The AFU can wake a thread that waits by an instruction of POWER9.
     pub p9_wait: bool,
-}
-
-/// One reader of the counters at a time: they are cleared by the read. Held until dropped.
-#[must_use]
-pub struct CounterLock(#[expect(dead_code, reason = "held, not used")] Box<dyn Send>);
-
-impl CounterLock {
-    pub(super) fn new(held: impl Send + 'static) -> Self {
-        Self(Box::new(held))
-    }
 }
 
 /// An open context of an AFU, as the link's two ends use it. Dropping it closes it.
@@ -259,43 +249,6 @@ impl Afu {
     }
 }
 
-/// Maps the registers of an AFU, of which no context need be open.
-pub(super) fn map_global_mmio(info: &AfuInfo, len_bytes: u64) -> Result<Box<dyn Mmio>> {
-    let (file, path) = open_global(info)?;
-    Ok(Box::new(Mapping::new(&file, &path, Area::Global, len_bytes)?))
-}
-
-/// Takes the right to read an AFU's counters: the kernel's lock on their file, which ends with its process.
-pub(super) fn lock_counters(info: &AfuInfo) -> Result<CounterLock> {
-    let (file, path) = open_global(info)?;
-    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => Ok(CounterLock::new(lock)),
-        Err((_, Errno::EWOULDBLOCK)) => {
-            let text = format!(
-                "somebody else reads the counters of AFU {}: reading clears them, so there is one reader at a time",
-                info.file_name()
-            );
-            Err(Error::new(ErrorKind::InUse, text))
-        }
-        Err((_, e)) => {
-            Err(Error::system(format_args!("flock({}, LOCK_EX | LOCK_NB)", path.display()), e as i32))
-        }
-    }
-}
-
-fn open_global(info: &AfuInfo) -> Result<(File, PathBuf)> {
-    let path = info.sys_path.join("global_mmio_area");
-    let file = File::options().read(true).write(true).open(&path).map_err(|e| {
-        let error =
-            Error::system(format_args!("open({}, O_RDWR)", path.display()), e.raw_os_error().unwrap_or(0));
-        match error.kind() {
-            ErrorKind::PermissionDenied => error.hint("the AFU's registers are root's"),
-            _ => error,
-        }
-    })?;
-    Ok((file, path))
-}
-
 fn open_failed(info: &AfuInfo, errno: i32) -> Error {
     let error = Error::system(format_args!("open({}, O_RDWR)", info.dev_path.display()), errno);
     match errno {
@@ -344,5 +297,73 @@ impl AfuContext for Afu {
 
     fn counter_lock(&self) -> Result<CounterLock> {
         lock_counters(&self.info)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// Ordinary files in the place of the kernel's: what is not a card is told with the call that failed.
+    #[test]
+    fn every_failing_call_is_reported_with_its_arguments() {
+        let root = std::env::temp_dir().join(format!("csm-context-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&root);
+        let (name, selector) = ("IBM,RMEM.0006:00:00.1.0", "IBM,RMEM".parse().unwrap());
+        let roots = Roots::default().with_dev(root.join("dev")).with_sys(root.join("sys"));
+        let sys = roots.sys().join(name);
+        fs::create_dir_all(&sys).unwrap();
+        fs::create_dir_all(roots.dev()).unwrap();
+        for (file, text) in [
+            ("afu_version", "1:0"),
+            ("contexts", "0/1"),
+            ("global_mmio_size", "65536"),
+            ("pp_mmio_size", "0"),
+        ] {
+            fs::write(sys.join(file), text).unwrap();
+        }
+        let dev = roots.dev().join(name);
+        let error = Afu::open(&roots, &selector).unwrap_err();
+        assert_eq!(error.errno(), libc::ENOENT);
+        assert!(error.message().contains(&format!("open({}, O_RDWR)", dev.display())), "{error}");
+        assert!(error.message().contains("udev"), "{error}");
+        fs::write(&dev, "").unwrap();
+        let mut afu = Afu::open(&roots, &selector).unwrap();
+        let error = afu.metadata().unwrap_err();
+        assert_eq!(error.errno(), libc::ENOTTY);
+        assert!(
+            error.message().contains("OCXL_IOCTL_GET_METADATA") && error.message().contains("not an AFU")
+        );
+        assert!(afu.attach(5).unwrap_err().message().contains("OCXL_IOCTL_ATTACH, amr 0x5"));
+        assert!(afu.features().unwrap_err().message().contains("OCXL_IOCTL_GET_FEATURES"));
+        assert!(afu.irq().unwrap_err().message().contains("OCXL_IOCTL_IRQ_ALLOC"));
+        // The end of a file is no event.
+        assert!(afu.fault().unwrap_err().message().contains("an AFU event of 0 bytes"));
+        let error = lock_counters(afu.info()).err().unwrap();
+        assert!(error.message().contains("global_mmio_area, O_RDWR"), "{error}");
+        fs::remove_dir_all(&root).unwrap();
+    }
+
+    #[test]
+    fn contexts_that_are_taken_say_who_may_have_them() {
+        let info = AfuInfo {
+            name: "IBM,RMEM".into(),
+            function: "0006:00:00.1".into(),
+            index: 0,
+            version: (1, 0),
+            contexts_used: 1,
+            contexts_max: 1,
+            global_mmio_bytes: 0x8_0000,
+            per_pasid_mmio_bytes: 0x1_0000,
+            dev_path: "/dev/ocxl/x".into(),
+            sys_path: "/sys/class/ocxl/x".into(),
+            has_dev: true,
+        };
+        let error = open_failed(&info, libc::ENOSPC);
+        assert_eq!((error.kind(), error.errno()), (ErrorKind::InUse, libc::ENOSPC));
+        assert!(error.message().contains("fuser /dev/ocxl/x"), "{error}");
+        assert_eq!(open_failed(&info, libc::EACCES).kind(), ErrorKind::PermissionDenied);
     }
 }

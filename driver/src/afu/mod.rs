@@ -12,18 +12,22 @@
 mod context;
 mod event;
 mod find;
+mod global;
 mod irq;
 mod mapping;
 mod mmio;
 #[cfg(any(test, feature = "test-hooks"))]
 pub mod model;
+mod selector;
 pub mod thymesisflow;
 mod trace;
 mod uapi;
 
-pub use context::{Afu, AfuContext, CounterLock, Features, Metadata};
+pub use context::{Afu, AfuContext, Features, Metadata};
 pub use event::TranslationFault;
-pub use find::{AfuInfo, Roots, Selector};
+pub use find::{AfuInfo, Roots};
+pub use global::CounterLock;
 pub use irq::Irq;
 pub use mmio::{Area, Endian, Mmio, Width};
+pub use selector::Selector;
 pub use trace::{Entry, Trace};

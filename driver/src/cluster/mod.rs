@@ -101,14 +101,16 @@ impl Cluster {
     /// Reads and checks the description at `path`.
     ///
     /// # Errors
-    /// [`ErrorKind::System`] or [`ErrorKind::PermissionDenied`] when it cannot be read; [`ErrorKind::BadFile`] for
-    /// what is wrong in it, led in by `file:line:column`.
+    /// [`ErrorKind::System`] or [`ErrorKind::PermissionDenied`] when it cannot be read; [`ErrorKind::BadFile`] when it is
+    /// not there, and for what is wrong in it, led in by `file:line:column`.
     pub fn load(path: &Path) -> Result<Self> {
         let text = fs::read_to_string(path).map_err(|e| {
             let call = format!("read cluster file {path:?}");
             match e.raw_os_error() {
-                Some(errno) => Error::system(call, errno)
+                Some(libc::ENOENT) => Error::system(call, libc::ENOENT)
+                    .with_kind(ErrorKind::BadFile)
                     .hint(format_args!("write it, or name another one ($CSM_CLUSTER, else {DEFAULT_FILE})")),
+                Some(errno) => Error::system(call, errno),
                 None => Error::new(ErrorKind::BadFile, format!("{call}: {e}")),
             }
         })?;

@@ -43,6 +43,7 @@ impl Output {
         Self { inner: io::BufWriter::with_capacity(1 << 18, inner), trouble }
     }
 
+    /// Where its failure will be kept.
     pub fn trouble(&self) -> Trouble {
         self.trouble.clone()
     }

@@ -3,7 +3,9 @@
 //! Order: global MMIO, Aurora channels out of reset, section, training, this side's line. Undone in reverse; the line first,
 //! so that the memory side may go, and the section before the channel, so that nothing is sent into a channel in reset.
 
+use std::fmt;
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -16,10 +18,13 @@ use crate::afu::thymesisflow::registers::{Register, section_value};
 use crate::afu::thymesisflow::training::{Progress, Trained, Trainer, Training, announce};
 use crate::afu::thymesisflow::undo::Undo;
 use crate::afu::thymesisflow::window::ZoneSource;
-use crate::afu::thymesisflow::zone::{LinkState, Mark, Side, read_mark, write_mark};
+use crate::afu::thymesisflow::zone::{LinkState, Mark, Side, look_for_mark, read_mark, write_mark};
 use crate::afu::thymesisflow::{check_global, map_global};
 use crate::afu::trace::Trace;
 use crate::error::{Error, ErrorKind, Result};
+
+/// How long a link that was trained may take to answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// What a compute side borrows, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,9 +132,10 @@ impl ComputeSide {
     /// What the memory side's line says now: a load through the link. None where it is no mark.
     ///
     /// # Errors
-    /// After [`ComputeSide::detach`].
+    /// When the link does not answer; [`ErrorKind::Closed`] after a detach.
     pub fn memory(&mut self) -> Result<Option<Mark>> {
-        read_mark(&mut **self.parts.zone.as_mut().ok_or_else(detached)?, Side::Memory)
+        let zone = &mut **self.parts.zone.as_mut().ok_or_else(detached)?;
+        look_for_mark(zone, Side::Memory, ANSWER_WITHIN, &mut || true)
     }
 
     /// Begins to count what goes through the card.
@@ -149,6 +155,12 @@ impl ComputeSide {
     pub fn detach(&mut self, force: bool) -> Result<()> {
         self.parts.touch = !force;
         self.undo.run(&mut self.parts).map_err(|e| e.context("detaching the compute side"))
+    }
+}
+
+impl fmt::Debug for ComputeSide {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ComputeSide").field("terms", self.terms()).finish_non_exhaustive()
     }
 }
 
@@ -212,7 +224,10 @@ impl Parts {
             return Ok(());
         }
         let mark = Mark { state: LinkState::Detached, count: self.mark.count + 1, ..self.mark };
-        write_mark(&mut **self.zone.as_mut().ok_or_else(detached)?, Side::Compute, mark)
+        let zone = &mut **self.zone.as_mut().ok_or_else(detached)?;
+        // A dead link shall not be the end of whoever takes it down.
+        look_for_mark(zone, Side::Memory, ANSWER_WITHIN, &mut || true)?;
+        write_mark(zone, Side::Compute, mark)
     }
 
     fn unmap_zone(&mut self) -> Result<()> {

@@ -6,9 +6,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::afu::context::{CounterLock, lock_counters, map_global_mmio};
-use crate::afu::find::{AfuInfo, Roots, Selector};
+use crate::afu::find::{AfuInfo, Roots};
+use crate::afu::global::{CounterLock, lock_counters, map_global_mmio};
 use crate::afu::mmio::Mmio;
+use crate::afu::selector::Selector;
 use crate::afu::thymesisflow::registers::{Latency, Register};
 use crate::afu::thymesisflow::zone::Side;
 use crate::error::Result;
@@ -107,5 +108,61 @@ impl CounterReader {
     /// [`crate::ErrorKind::InUse`] while another process reads the counters.
     pub fn counters(&mut self) -> Result<Counters<'_>> {
         Counters::begin(&mut *self.global, self.side, lock_counters(&self.info)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn rates_are_of_bytes_and_divide_by_no_zero() {
+        let mut sample = Sample {
+            interval: Duration::from_millis(500),
+            tx_flits: 10,
+            rx_flits: u64::MAX,
+            latency: Latency::default(),
+        };
+        assert_eq!(sample.tx_bytes_per_s(), 640.0);
+        assert!(sample.rx_bytes_per_s().is_finite());
+        sample.interval = Duration::ZERO;
+        assert_eq!((sample.tx_bytes_per_s(), sample.rx_bytes_per_s()), (0.0, 0.0));
+        assert_eq!(sample.latency.mean_cycles(), None);
+    }
+
+    /// A file in the place of the kernel's: it takes the lock, and is not cleared by the read.
+    #[test]
+    fn the_kernel_lets_one_process_count() {
+        let root = std::env::temp_dir().join(format!("csm-counters-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&root);
+        let sys = root.join("IBM,RMEM.0006:00:00.1.0");
+        fs::create_dir_all(&sys).unwrap();
+        for (file, text) in [
+            ("afu_version", "1:0"),
+            ("contexts", "1/1"),
+            ("global_mmio_size", "65536"),
+            ("pp_mmio_size", "0"),
+        ] {
+            fs::write(sys.join(file), text).unwrap();
+        }
+        let mut registers = vec![0; 65536];
+        registers[0x60] = 7;
+        fs::write(sys.join("global_mmio_area"), registers).unwrap();
+        let roots = Roots::default().with_dev(&root).with_sys(&root);
+        let selector: Selector = "IBM,RMEM".parse().unwrap();
+        let mut one = CounterReader::open(&roots, &selector, Side::Memory).unwrap();
+        let mut two = CounterReader::open(&roots, &selector, Side::Memory).unwrap();
+        let mut counting = one.counters().unwrap();
+        let error = two.counters().err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::InUse);
+        assert!(error.message().contains("one reader at a time"), "{error}");
+        assert_eq!(counting.sample().unwrap().tx_flits, 7);
+        drop(counting);
+        assert!(two.counters().is_ok());
+        drop((one, two));
+        fs::remove_dir_all(&root).unwrap();
     }
 }

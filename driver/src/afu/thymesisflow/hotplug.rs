@@ -151,7 +151,7 @@ fn check_block_size(root: &Path) -> Result<()> {
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
-    // One write, no creation: sysfs files are there or they are not.
+    // One write, no creation, no truncation: sysfs files are there or they are not.
     let written = fs::File::options()
         .write(true)
         .open(path)
@@ -161,4 +161,129 @@ fn write(path: &Path, text: &str) -> Result<()> {
 
 fn failed(call: &str, path: &Path, error: &io::Error) -> Error {
     Error::system(format_args!("{call} {}", path.display()), error.raw_os_error().unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::ControlFlow;
+
+    use super::*;
+
+    const FIRST: u64 = REAL_BASE / BLOCK_BYTES;
+    const GO_ON: fn(u64) -> ControlFlow<()> = |_| ControlFlow::Continue(());
+
+    struct Tree(PathBuf);
+
+    impl Drop for Tree {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    impl Tree {
+        /// Files in the place of sysfs: they take what is written to them and make nothing of it.
+        fn new(name: &str, blocks: &[u64]) -> Self {
+            let root = std::env::temp_dir().join(format!("csm-blocks-{name}-{}", std::process::id()));
+            let _ = fs::remove_dir_all(&root);
+            fs::create_dir_all(&root).unwrap();
+            fs::write(root.join("block_size_bytes"), "10000000\n").unwrap();
+            fs::write(root.join("probe"), "").unwrap();
+            let this = Self(root);
+            for n in blocks {
+                fs::create_dir_all(this.0.join(format!("memory{}", FIRST + n))).unwrap();
+                this.set(*n, "offline");
+            }
+            this
+        }
+
+        fn path(&self, n: u64) -> PathBuf {
+            self.0.join(format!("memory{}/state", FIRST + n))
+        }
+
+        fn set(&self, n: u64, state: &str) {
+            fs::write(self.path(n), state).unwrap();
+        }
+
+        /// What was written last; a file keeps the tail of what was longer.
+        fn is(&self, n: u64, state: &str) -> bool {
+            fs::read_to_string(self.path(n)).unwrap().starts_with(state)
+        }
+    }
+
+    #[test]
+    fn blocks_come_and_go() {
+        let tree = Tree::new("life", &[1, 2]);
+        let mut heard = Vec::new();
+        let mut blocks = MemoryBlocks::add(&tree.0, BLOCK_BYTES, 2 * BLOCK_BYTES, &mut |n| {
+            heard.push(n);
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+        assert_eq!((heard, blocks.online()), (vec![1, 2], 2));
+        assert!(tree.is(1, "online_movable") && tree.is(2, "online_movable"));
+        // They were listed: the kernel is not asked to find them again.
+        assert_eq!(fs::read_to_string(tree.0.join("probe")).unwrap(), "");
+        blocks.take_back().unwrap();
+        assert!(tree.is(1, "offline") && tree.is(2, "offline") && blocks.online() == 0);
+    }
+
+    #[test]
+    fn a_block_that_fails_takes_the_others_back() {
+        // Block 1 has to be probed, and then is not there.
+        let tree = Tree::new("fails", &[0]);
+        let error = MemoryBlocks::add(&tree.0, 0, 2 * BLOCK_BYTES, &mut { GO_ON }).unwrap_err();
+        assert_eq!(error.errno(), nix::libc::ENOENT, "{error}");
+        assert_eq!(fs::read_to_string(tree.0.join("probe")).unwrap(), "0x2000010000000");
+        assert!(tree.is(0, "offline"));
+        // Stopped: the same.
+        let tree = Tree::new("stopped", &[0, 1]);
+        let stop = &mut |n| if n == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+        let error = MemoryBlocks::add(&tree.0, 0, 2 * BLOCK_BYTES, stop).unwrap_err();
+        assert_eq!(error.errno(), nix::libc::EINTR);
+        assert!(tree.is(0, "offline") && tree.is(1, "offline"));
+    }
+
+    #[test]
+    fn a_block_of_somebody_else_is_left_alone() {
+        let tree = Tree::new("other", &[0, 1]);
+        tree.set(1, "online\n");
+        let error = MemoryBlocks::add(&tree.0, 0, 2 * BLOCK_BYTES, &mut { GO_ON }).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InUse);
+        assert!(tree.is(0, "offline") && tree.is(1, "online\n"));
+    }
+
+    #[test]
+    fn a_block_that_will_not_go_is_named_and_tried_again() {
+        let tree = Tree::new("stuck", &[0, 1]);
+        let mut blocks = MemoryBlocks::add(&tree.0, 0, 2 * BLOCK_BYTES, &mut { GO_ON }).unwrap();
+        fs::remove_file(tree.path(0)).unwrap();
+        let error = blocks.take_back().unwrap_err();
+        assert!(error.message().contains(&format!("memory blocks {FIRST} stay online")), "{error}");
+        assert!(tree.is(1, "offline") && blocks.online() == 1);
+        tree.set(0, "online");
+        blocks.take_back().unwrap();
+        assert_eq!(blocks.online(), 0);
+    }
+
+    #[test]
+    fn sizes_and_kernels_that_do_not_fit_are_refused() {
+        let tree = Tree::new("sizes", &[]);
+        for (off, len) in
+            [(0, 0), (0, 128 * MIB), (MIB, BLOCK_BYTES), (u64::MAX - BLOCK_BYTES + 1, BLOCK_BYTES)]
+        {
+            let error = MemoryBlocks::add(&tree.0, off, len, &mut { GO_ON }).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::BadSize, "{off:#x} {len:#x}");
+        }
+        fs::write(tree.0.join("block_size_bytes"), "8000000\n").unwrap();
+        let error = MemoryBlocks::add(&tree.0, 0, BLOCK_BYTES, &mut { GO_ON }).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        fs::write(tree.0.join("block_size_bytes"), "10000000\n").unwrap();
+        fs::remove_file(tree.0.join("probe")).unwrap();
+        let error = MemoryBlocks::add(&tree.0, 0, BLOCK_BYTES, &mut { GO_ON }).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(
+            error.message().contains("write \"0x2000000000000\"")
+                && error.message().contains("no memory probe")
+        );
+    }
 }

@@ -8,7 +8,7 @@ use nix::libc;
 use crate::afu::thymesisflow::zone::ZONE_BYTES;
 use crate::arch::{self, CacheOps};
 use crate::error::{Error, ErrorKind, Result};
-use crate::sys::process::{self, LoadEnd};
+use crate::sys::process::{self, Looked};
 use crate::units::index;
 
 /// Bytes of a line.
@@ -29,12 +29,13 @@ pub trait LinkMemory: Send {
     /// # Errors
     /// As [`LinkMemory::load`].
     fn store(&mut self, off: u64, line: &Line) -> Result<()>;
-    /// Touches the link for the first time, where that may end or stall whoever does it.
+    /// Loads the line at `off` where that may end or stall whoever does it: whenever it is not known that the link is up. Takes
+    /// at most `patience`, and as long as `going`, which is asked meanwhile, says yes.
     ///
     /// # Errors
-    /// With errno `EIO` when the access failed, `EAGAIN` when it took longer than `patience`.
-    fn probe(&mut self, _patience: Duration) -> Result<()> {
-        Ok(())
+    /// With errno `EAGAIN` when it took too long; another error when the access failed.
+    fn look(&mut self, off: u64, _patience: Duration, _going: &mut dyn FnMut() -> bool) -> Result<Line> {
+        self.load(off)
     }
 }
 
@@ -63,11 +64,9 @@ impl Mapped {
         }
         Err(Error::new(ErrorKind::Internal, format!("offset {off:#x} is no line of a link zone")))
     }
-}
 
-impl LinkMemory for Mapped {
-    fn load(&mut self, off: u64) -> Result<Line> {
-        let at = self.at(off)?;
+    /// Of a line of the zone.
+    fn load_at(&self, at: *mut u64) -> Line {
         self.cache.invalidate(at.cast(), LINE_BYTES);
         self.cache.fence();
         let mut line = Line::default();
@@ -75,7 +74,13 @@ impl LinkMemory for Mapped {
             // SAFETY: inside the zone, which is mapped; volatile, since the other side stores to it.
             *word = unsafe { at.wrapping_add(n).read_volatile() };
         }
-        Ok(line)
+        line
+    }
+}
+
+impl LinkMemory for Mapped {
+    fn load(&mut self, off: u64) -> Result<Line> {
+        Ok(self.load_at(self.at(off)?))
     }
 
     fn store(&mut self, off: u64, line: &Line) -> Result<()> {
@@ -90,15 +95,21 @@ impl LinkMemory for Mapped {
     }
 
     /// A load that the link does not answer is a SIGBUS at best and a stalled processor until OpenCAPI times out at worst.
-    /// So a child makes the first one.
-    fn probe(&mut self, patience: Duration) -> Result<()> {
-        let call = format!("a load through the link, at {:p}", self.zone);
-        match process::load_in_child(self.at(0)?, patience)? {
-            LoadEnd::Answered => Ok(()),
-            LoadEnd::Signal(signal) => {
-                Err(Error::system(call, libc::EIO).hint(format_args!("it ended with {signal}")))
+    /// So a child makes it.
+    fn look(&mut self, off: u64, patience: Duration, going: &mut dyn FnMut() -> bool) -> Result<Line> {
+        let at = self.at(off)?;
+        let call = format!("a load through the link, at {at:p}");
+        // SAFETY: a cache instruction and loads neither allocate nor lock.
+        match unsafe { process::look_in_child(&|| self.load_at(at), patience, going) }? {
+            Looked::Saw(line) => Ok(line),
+            Looked::Signal(signal) => {
+                let text = format!(
+                    "{call} ended with {signal}: the other end has no memory there (see the translation faults of the \
+                     memory side), or this host has fenced the link (see dmesg)"
+                );
+                Err(Error::new(ErrorKind::System, text))
             }
-            LoadEnd::Late => Err(Error::system(call, libc::EAGAIN)
+            Looked::Late => Err(Error::system(call, libc::EAGAIN)
                 .hint(format_args!("it was not answered within {} ms", patience.as_millis()))),
         }
     }

@@ -4,6 +4,8 @@
 //! zone needs: known answers before, the mark after. Undone in reverse, which that software does not do: it closes the AFU
 //! with the link still up.
 
+use std::fmt;
+
 use uuid::Uuid;
 
 use crate::afu::context::AfuContext;
@@ -11,7 +13,7 @@ use crate::afu::event::TranslationFault;
 use crate::afu::mmio::Mmio;
 use crate::afu::thymesisflow::compute::detached;
 use crate::afu::thymesisflow::counters::Counters;
-use crate::afu::thymesisflow::line::Mapped;
+use crate::afu::thymesisflow::line::LinkMemory;
 use crate::afu::thymesisflow::ports::Ports;
 use crate::afu::thymesisflow::registers::{CONTROL_TEST_ENABLE, Register};
 use crate::afu::thymesisflow::undo::Undo;
@@ -23,7 +25,8 @@ use crate::afu::thymesisflow::{check_global, map_global};
 use crate::afu::trace::Trace;
 use crate::error::{Error, ErrorKind, Result};
 
-/// An attached memory side, which owns its window. One thread at a time. Dropping it detaches, whoever borrows.
+/// An attached memory side, which owns its window: that goes when this is dropped, which also detaches, whoever borrows.
+/// One thread at a time.
 pub struct MemorySide {
     parts: Parts,
     undo: Undo<Parts>,
@@ -37,7 +40,7 @@ struct Parts {
     global: Option<Box<dyn Mmio>>,
     afu: Option<Box<dyn AfuContext>>,
     // Both outlive the AFU, which stores to them until it is closed.
-    zone: Mapped,
+    zone: Box<dyn LinkMemory>,
     window: LentWindow,
 }
 
@@ -65,7 +68,7 @@ impl MemorySide {
             per_pasid: None,
             global: None,
             afu: Some(afu),
-            zone: window.zone()?,
+            zone: Box::new(window.zone()?),
             window,
         };
         let mut undo = Undo::new();
@@ -98,7 +101,7 @@ impl MemorySide {
     /// # Errors
     /// None that are known.
     pub fn compute(&mut self) -> Result<Option<Mark>> {
-        read_mark(&mut self.parts.zone, Side::Compute)
+        read_mark(&mut *self.parts.zone, Side::Compute)
     }
 
     /// Whether the known answers of the compute side that is attached have arrived here: the link works in that direction.
@@ -108,7 +111,7 @@ impl MemorySide {
     pub fn compute_arrived(&mut self) -> Result<bool> {
         match self.compute()? {
             Some(mark) if mark.state == LinkState::Attached => {
-                Ok(wrong_answers(&mut self.parts.zone, Side::Compute, mark.nonce)? == 0)
+                Ok(wrong_answers(&mut *self.parts.zone, Side::Compute, mark.nonce)? == 0)
             }
             _ => Ok(false),
         }
@@ -153,6 +156,16 @@ impl MemorySide {
     }
 }
 
+impl fmt::Debug for MemorySide {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let window = &self.parts.window;
+        f.debug_struct("MemorySide")
+            .field("window", window)
+            .field("ports", &self.ports())
+            .finish_non_exhaustive()
+    }
+}
+
 impl Drop for MemorySide {
     fn drop(&mut self) {
         if !self.undo.is_empty() && self.parts.nobody_borrows().is_err() {
@@ -166,7 +179,7 @@ impl Drop for MemorySide {
 impl Parts {
     fn bring_up(&mut self, undo: &mut Undo<Self>) -> Result<()> {
         undo.push("closing the AFU context", Self::close);
-        write_answers(&mut self.zone, Side::Memory, self.mark.nonce)?;
+        write_answers(&mut *self.zone, Side::Memory, self.mark.nonce)?;
         let afu = self.afu.as_mut().ok_or_else(detached)?;
         check_global(&afu.metadata()?)?;
         // Closing is what detaches from the address space.
@@ -196,13 +209,13 @@ impl Parts {
 
     fn set_mark(&mut self, state: LinkState) -> Result<()> {
         let mark = Mark { state, count: self.mark.count + 1, ..self.mark };
-        write_mark(&mut self.zone, Side::Memory, mark)?;
+        write_mark(&mut *self.zone, Side::Memory, mark)?;
         self.mark = mark;
         Ok(())
     }
 
     fn nobody_borrows(&mut self) -> Result<()> {
-        let who = match read_mark(&mut self.zone, Side::Compute)? {
+        let who = match read_mark(&mut *self.zone, Side::Compute)? {
             Some(mark) if mark.state != LinkState::Attached => return Ok(()),
             Some(mark) => match (mark.section, mark.ports) {
                 (Some(section), Some(ports)) => {
@@ -234,5 +247,62 @@ impl Parts {
         self.afu = None;
         self.trace.call("close");
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ptr::NonNull;
+    use std::sync::{Arc, Mutex};
+
+    use memmap2::MmapMut;
+
+    use super::*;
+    use crate::afu::model::Fabric;
+    use crate::afu::thymesisflow::line::Line;
+    use crate::afu::thymesisflow::zone::ZONE_BYTES;
+    use crate::units::index;
+
+    /// A zone in which a compute side attaches at the moment when the memory side says that it goes.
+    struct Racing {
+        inner: Box<dyn LinkMemory>,
+        compute: Mark,
+        raced: Arc<Mutex<bool>>,
+    }
+
+    impl LinkMemory for Racing {
+        fn load(&mut self, off: u64) -> Result<Line> {
+            self.inner.load(off)
+        }
+
+        fn store(&mut self, off: u64, line: &Line) -> Result<()> {
+            if !std::mem::replace(&mut *self.raced.lock().unwrap(), true) {
+                write_mark(&mut *self.inner, Side::Compute, self.compute)?;
+            }
+            self.inner.store(off, line)
+        }
+    }
+
+    #[test]
+    fn a_memory_side_notices_a_compute_side_that_comes_at_the_same_moment() {
+        let mut memory = MmapMut::map_anon(index(2 * ZONE_BYTES)).unwrap();
+        // SAFETY: the mapping is dropped last.
+        let window = unsafe { LentWindow::adopt(NonNull::new(memory.as_mut_ptr()).unwrap(), 2 * ZONE_BYTES) };
+        let fabric = Fabric::new();
+        let afu = fabric.open(Side::Memory).unwrap();
+        let mut side = MemorySide::attach(afu, window.unwrap(), Ports::Zero, &Trace::new()).unwrap();
+        let raced = Arc::new(Mutex::new(false));
+        let compute = Mark { nonce: 5, ..side.parts.mark };
+        let (inner, racing) = (Box::new(side.parts.window.zone().unwrap()), Arc::clone(&raced));
+        side.parts.zone = Box::new(Racing { inner, compute, raced: racing });
+        assert_eq!(side.detach(false).unwrap_err().kind(), ErrorKind::InUse);
+        assert!(*raced.lock().unwrap());
+        // It took its word back: whoever came finds an attached memory side.
+        let zone = &mut *side.parts.zone;
+        assert_eq!(read_mark(zone, Side::Memory).unwrap().unwrap().state, LinkState::Attached);
+        assert_eq!(fabric.card(Side::Memory).aurora, 1);
+        write_mark(zone, Side::Compute, Mark { state: LinkState::Detached, ..compute }).unwrap();
+        side.detach(false).unwrap();
+        assert_eq!(fabric.card(Side::Memory).aurora, 0);
     }
 }

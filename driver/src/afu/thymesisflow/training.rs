@@ -20,10 +20,13 @@ use crate::afu::thymesisflow::line::LinkMemory;
 use crate::afu::thymesisflow::registers::Register;
 use crate::afu::thymesisflow::window::ZoneSource;
 use crate::afu::thymesisflow::zone::{
-    LinkState, Mark, Side, read_mark, write_answers, write_mark, wrong_answers,
+    LinkState, Mark, Side, look_for_mark, read_mark, write_answers, write_mark, wrong_answers,
 };
 use crate::afu::trace::Trace;
 use crate::error::{Error, ErrorKind, Result};
+
+/// What the last attempt has, however late it is: its reason is the one that people read.
+const LEAST_PATIENCE: Duration = Duration::from_millis(200);
 
 /// How patient training is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,9 +137,9 @@ impl Trainer<'_> {
                 continue;
             }
             progress.stage = Stage::Asking;
-            let patience = training.deadline.saturating_sub(progress.elapsed);
+            let patience = training.deadline.saturating_sub(progress.elapsed).max(LEAST_PATIENCE);
             progress.attempts += 1;
-            match self.attempt(patience) {
+            match self.attempt(patience, start, &mut progress) {
                 Ok(memory) => {
                     return Ok(Trained { memory, attempts: progress.attempts, elapsed: start.elapsed() });
                 }
@@ -162,26 +165,36 @@ impl Trainer<'_> {
         Error::new(ErrorKind::TimedOut, text)
     }
 
-    fn attempt(&mut self, patience: Duration) -> Result<Mark, Failed> {
+    fn attempt(
+        &mut self,
+        patience: Duration,
+        start: Instant,
+        progress: &mut Progress,
+    ) -> Result<Mark, Failed> {
         self.card_is_there()?;
         let zone = match self.zone {
             Some(zone) => zone,
             None => {
-                let mut zone = self.source.map()?;
+                let zone = self.source.map()?;
                 self.trace.call("map zone");
-                if let Err(e) = zone.probe(patience) {
-                    self.trace.call("unmap zone");
-                    return Err(e.into());
-                }
                 self.zone.insert(zone)
             }
         };
-        let Some(memory) = read_mark(&mut **zone, Side::Memory)? else {
-            return not_yet("what came through the link is no mark of a memory side");
+        let mut going = || {
+            progress.elapsed = start.elapsed();
+            (self.progress)(progress).is_continue()
+        };
+        // Not before a mark has come through is the link touched by this process itself.
+        let Some(memory) = look_for_mark(&mut **zone, Side::Memory, patience, &mut going)? else {
+            return not_yet(
+                "what came through the link is no mark of a memory side: the channel trains, or the section leads elsewhere",
+            );
         };
         match memory.state {
             LinkState::Attached => {}
-            LinkState::Never => return not_yet("the memory side has not attached"),
+            LinkState::Never => {
+                return not_yet("zeroes came through the link: the memory side has not attached");
+            }
             LinkState::Detached => return not_yet("the memory side has detached"),
         }
         self.borrow.agrees_with(&memory).map_err(Failed::Final)?;

@@ -10,6 +10,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
+use std::time::Duration;
 
 use memmap2::{MmapOptions, MmapRaw};
 use nix::libc;
@@ -18,7 +19,7 @@ use crate::afu::thymesisflow::line::{Line, LinkMemory, Mapped};
 use crate::afu::thymesisflow::zone::ZONE_BYTES;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::file;
-use crate::sys::mem::{lock, map_over, reserve, unmap};
+use crate::sys::mem::{Advice, advise, lock, map_over, reserve, unmap};
 use crate::units::{MIB, index};
 
 /// Bytes that are locked between two reports of progress.
@@ -63,6 +64,7 @@ impl LentWindow {
         file::allocate(&made, path, 0, len_bytes)?;
         // SAFETY: over the reservation made just above.
         unsafe { map_over(at, len_bytes, made.as_fd(), 0, true, false) }?;
+        advise(at, len_bytes, Advice::DontDump)?;
         let mut locked = 0;
         while locked < len_bytes {
             let step = LOCK_STEP_BYTES.min(len_bytes - locked);
@@ -222,8 +224,8 @@ impl LinkMemory for MappedZone {
         self.zone.store(off, line)
     }
 
-    fn probe(&mut self, patience: std::time::Duration) -> Result<()> {
-        self.zone.probe(patience)
+    fn look(&mut self, off: u64, patience: Duration, going: &mut dyn FnMut() -> bool) -> Result<Line> {
+        self.zone.look(off, patience, going)
     }
 }
 
@@ -237,8 +239,8 @@ mod tests {
         Path::new("/dev/shm").join(format!("csm-tf.test-{name}-{}", std::process::id()))
     }
 
-    /// Addresses no other test uses, and nothing else does: see the design's slots.
-    const ADDRESS: u64 = 0x5400_0000_0000;
+    /// At the end of a slot, where no region reaches.
+    const ADDRESS: u64 = 0x53f0_0000_0000;
 
     #[test]
     fn a_window_is_at_its_address_and_goes_with_its_file() {

@@ -11,6 +11,7 @@
 //! mark from the bytes of a link that is not up. A zone of zeroes is one that nobody has marked.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::afu::thymesisflow::line::{LINE_BYTES, Line, LinkMemory};
 use crate::afu::thymesisflow::ports::{Ports, Section};
@@ -152,6 +153,16 @@ fn answer_line(nonce: u64, which: u64) -> Line {
 /// Reads a side's line. None where it is no mark: the link is not up, or the line is being written.
 pub(super) fn read_mark(zone: &mut dyn LinkMemory, side: Side) -> Result<Option<Mark>> {
     Ok(Mark::of_line(&zone.load(side.mark_off())?))
+}
+
+/// As [`read_mark`], where the link may not be up: see [`LinkMemory::look`].
+pub(super) fn look_for_mark(
+    zone: &mut dyn LinkMemory,
+    side: Side,
+    patience: Duration,
+    going: &mut dyn FnMut() -> bool,
+) -> Result<Option<Mark>> {
+    Ok(Mark::of_line(&zone.look(side.mark_off(), patience, going)?))
 }
 
 /// Writes this side's line home, and reads it back from there.

@@ -14,8 +14,6 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
 
-use crate::failure::{Done, Failure};
-
 /// Whether the operator wants an end.
 pub(crate) struct Interrupt {
     wake: UnixStream,
@@ -32,6 +30,12 @@ impl Interrupt {
         }
         wake.set_nonblocking(true).map_err(|e| system("fcntl(signal pipe, O_NONBLOCK)", &e))?;
         Ok(Self { wake })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of(wake: UnixStream) -> Self {
+        wake.set_nonblocking(true).expect("O_NONBLOCK");
+        Self { wake }
     }
 
     /// Readable from the first signal on.
@@ -67,10 +71,5 @@ impl Interrupt {
                 Ok(_) => return true,
             }
         }
-    }
-
-    /// An error if a signal came: for steps that have something to undo. `undone` is what the message says of it.
-    pub(crate) fn check(&self, undone: &str) -> Done {
-        if self.raised() { Err(Failure::interrupted(undone)) } else { Ok(()) }
     }
 }

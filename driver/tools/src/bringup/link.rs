@@ -19,7 +19,6 @@ const DEFAULT_BASE: u64 = 0x4000_0000_0000;
 /// One end of a link.
 #[derive(Clone, Debug)]
 pub(crate) struct Link {
-    pub(crate) name: String,
     pub(crate) afu: Selector,
     pub(crate) ports: Ports,
     /// Where the lender maps the window: its effective address.
@@ -123,7 +122,7 @@ impl Link {
             Some(_) => return Err(bad("role", "memory lends, compute borrows".into())),
             None => return Err(missing("role", "role=memory lends, role=compute borrows")),
         };
-        Ok(Self { name, afu: uri.name().parse()?, ports, ea, window_bytes, end })
+        Ok(Self { afu: uri.name().parse()?, ports, ea, window_bytes, end })
     }
 }
 

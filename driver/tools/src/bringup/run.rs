@@ -14,11 +14,15 @@ use serde_json::{Value, json};
 use crate::failure::{Done, Failure};
 use crate::interrupt::Interrupt;
 
+/// Where attach processes say what they hold; `$CSM_RUN_DIR` is another place.
+const RUN_DIR: &str = "/run/csm";
+
 /// One command at work.
 pub(crate) struct Run {
     command: &'static str,
     json: bool,
     root: PathBuf,
+    run_dir: PathBuf,
     interrupt: Interrupt,
 }
 
@@ -27,12 +31,26 @@ impl Run {
     /// When the signals cannot be caught.
     pub(crate) fn new(command: &'static str, json: bool, root: Option<PathBuf>) -> Done<Self> {
         let root = root.unwrap_or_else(|| PathBuf::from("/"));
-        Ok(Self { command, json, root, interrupt: Interrupt::catch()? })
+        let run_dir = std::env::var_os("CSM_RUN_DIR").filter(|dir| !dir.is_empty());
+        let run_dir = run_dir.map_or_else(|| PathBuf::from(RUN_DIR), PathBuf::from);
+        Ok(Self { command, json, root, run_dir, interrupt: Interrupt::catch()? })
+    }
+
+    /// One of a test's own, whose Ctrl-C is what comes through `wake`.
+    #[cfg(test)]
+    pub(crate) fn of_test(run_dir: &Path, wake: std::os::unix::net::UnixStream) -> Self {
+        let interrupt = Interrupt::of(wake);
+        Self { command: "test", json: true, root: "/".into(), run_dir: run_dir.into(), interrupt }
     }
 
     /// Whether to print JSON.
     pub(crate) fn json(&self) -> bool {
         self.json
+    }
+
+    /// Where the state files are.
+    pub(crate) fn run_dir(&self) -> &Path {
+        &self.run_dir
     }
 
     /// Ctrl-C and its kind.
@@ -44,6 +62,11 @@ impl Run {
     pub(crate) fn path(&self, path: impl AsRef<Path>) -> PathBuf {
         let path = path.as_ref();
         self.root.join(path.strip_prefix("/").unwrap_or(path))
+    }
+
+    /// Whether tests chose another root.
+    pub(crate) fn is_rerooted(&self) -> bool {
+        self.root != Path::new("/")
     }
 
     /// Says to people, on standard error, what is going on.

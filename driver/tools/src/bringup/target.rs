@@ -17,11 +17,11 @@ pub(crate) struct Target {
     region: Option<String>,
 
     /// The cluster file; else $CSM_CLUSTER, else /etc/csm/cluster.toml
-    #[arg(long, value_name = "FILE", requires = "region")]
+    #[arg(long, value_name = "FILE", conflicts_with = "uri")]
     cluster: Option<PathBuf>,
 
     /// The node to be, if the host name does not say it
-    #[arg(long, value_name = "N", requires = "region")]
+    #[arg(long, value_name = "N", conflicts_with = "uri")]
     node: Option<u64>,
 }
 

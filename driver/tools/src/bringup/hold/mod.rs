@@ -46,6 +46,10 @@ pub(crate) trait Held {
     fn share(&self) -> Result<(Value, Vec<BorrowedFd<'_>>)> {
         Ok((json!({}), Vec::new()))
     }
+    /// The calls and register accesses so far, in words.
+    fn trace(&self) -> Vec<String> {
+        Vec::new()
+    }
     /// Gives the device back, undoing what was done in reverse; `force` is an operator's word that the other end does
     /// not use it any more.
     ///
@@ -62,9 +66,8 @@ pub(crate) enum Left {
     Refused(Error),
 }
 
-/// Holds `held` until it is detached.
-pub(crate) fn hold(run: &Run, entry: &Entry, held: &mut dyn Held) -> Done {
-    let server = Server::listen(&entry.socket())?;
+/// Holds `held`, answering at `server`, until it is detached.
+pub(crate) fn hold(run: &Run, server: &Server, entry: &Entry, held: &mut dyn Held) -> Done {
     let mut looked = Instant::now();
     let mut told = String::new();
     loop {

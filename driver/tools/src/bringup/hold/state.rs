@@ -20,14 +20,8 @@ use crate::failure::Done;
 use crate::run::Run;
 use crate::wait;
 
-const DEFAULT_DIR: &str = "/run/csm";
 /// How long somebody who only looks may have the lock.
 const LOOK: Duration = Duration::from_millis(200);
-
-fn dir() -> PathBuf {
-    let dir = std::env::var_os("CSM_RUN_DIR").filter(|dir| !dir.is_empty());
-    dir.map_or_else(|| PathBuf::from(DEFAULT_DIR), PathBuf::from)
-}
 
 /// What a device is called in the run directory: ThymesisFlow's windows have names, others are found by their device.
 pub(crate) fn name_of(uri: &Uri) -> Result<String> {
@@ -65,8 +59,8 @@ impl Entry {
     /// [`ErrorKind::InUse`] while another process has it.
     pub(crate) fn claim(run: &Run, uri: &Uri) -> Done<Self> {
         let name = name_of(uri)?;
-        let dir = dir();
-        fs::DirBuilder::new().recursive(true).mode(0o755).create(&dir).map_err(|e| {
+        let dir = run.run_dir();
+        fs::DirBuilder::new().recursive(true).mode(0o755).create(dir).map_err(|e| {
             system(format_args!("mkdir({dir:?}, 0755)"), &e).hint("run as root, or set CSM_RUN_DIR")
         })?;
         let path = dir.join(format!("{name}.json"));
@@ -179,8 +173,8 @@ impl Found {
 }
 
 /// Every state file, by name.
-pub(crate) fn list() -> Vec<Found> {
-    let entries = fs::read_dir(dir()).into_iter().flatten().flatten();
+pub(crate) fn list(run: &Run) -> Vec<Found> {
+    let entries = fs::read_dir(run.run_dir()).into_iter().flatten().flatten();
     let mut found: Vec<_> = entries.filter_map(|entry| Found::read(entry.path())).collect();
     found.sort_by(|a, b| a.name.cmp(&b.name));
     found
@@ -190,10 +184,10 @@ pub(crate) fn list() -> Vec<Found> {
 ///
 /// # Errors
 /// [`ErrorKind::RegionNotFound`] with the names that there are.
-pub(crate) fn find(name: &str) -> Result<Found> {
+pub(crate) fn find(run: &Run, name: &str) -> Result<Found> {
     check_name(name)?;
-    Found::read(dir().join(format!("{name}.json"))).ok_or_else(|| {
-        let names: Vec<_> = list().into_iter().map(|found| found.name).collect();
+    Found::read(run.run_dir().join(format!("{name}.json"))).ok_or_else(|| {
+        let names: Vec<_> = list(run).into_iter().map(|found| found.name).collect();
         let there = if names.is_empty() {
             "nothing is".to_owned()
         } else {

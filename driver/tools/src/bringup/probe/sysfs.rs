@@ -14,6 +14,11 @@ impl Dir {
         Self(run.path(path))
     }
 
+    /// A path that was found, and so has the root in it.
+    pub(super) fn of(path: &Path) -> Self {
+        Self(path.to_owned())
+    }
+
     pub(super) fn exists(&self) -> bool {
         self.0.exists()
     }
