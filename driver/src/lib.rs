@@ -78,7 +78,7 @@ pub mod uri;
 pub use api::{Context, ContextOptions, Region, RegionInfo, Window};
 pub use arch::{ArchReport, arch_report};
 pub use coherence::CoherenceStats;
-pub use device::{CoherenceReport, MemoryType, Roles};
+pub use device::{CoherenceReport, MemoryType, Roles, vfio};
 pub use error::{Error, ErrorKind, Result};
 pub use member::MemberInfo;
 pub use stats::RegionStats;
