@@ -51,6 +51,7 @@ class Guest:
         kernel = fetch.provide(self.machine.arch)
         emulator = fetch.provide("qemu")
         sparse_file(self.memory, self.machine.memory_mib)
+        sparse_file(self.work / "wire", 1)
         image = self.work / f"{self.name}.cpio"
         image.write_bytes(initramfs.build(kernel, self.machine.modules, self.modules, self.files))
         libraries = ":".join(str(emulator / folder) for folder in ("lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"))
@@ -92,15 +93,15 @@ class Guest:
             self.process.stdin.write(f"{self.nonce} {command}\n".encode())
             self.process.stdin.flush()
         except OSError as why:
-            raise self._failed(f"cannot be told {command!r}: {why}") from why
+            raise self.failed(f"cannot be told {command!r}: {why}") from why
         output, end = self._until(f"@done {self.nonce} ", timeout, command)
         text = "\n".join(output[:-1] if output and not output[-1] else output)
         ended = int(end.split()[2])
         if status is not None and ended != status:
-            raise self._failed(f"{command!r} ended with {ended}, not {status}")
+            raise self.failed(f"{command!r} ended with {ended}, not {status}")
         for marker in expect:
             if marker not in text:
-                raise self._failed(f"{command!r} did not print {marker!r}")
+                raise self.failed(f"{command!r} did not print {marker!r}")
         return text
 
     def stop(self):
@@ -143,14 +144,15 @@ class Guest:
             try:
                 line = self.lines.get(timeout=max(0, deadline - time.monotonic()))
             except queue.Empty:
-                raise self._failed(f"{what!r} did not end within {seconds} s") from None
+                raise self.failed(f"{what!r} did not end within {seconds} s") from None
             if line is None:
-                raise self._failed(f"it stopped during {what!r}")
+                raise self.failed(f"it stopped during {what!r}")
             if line.startswith(marker):
                 return before, line
             before.append(line)
 
-    def _failed(self, why):
+    def failed(self, why):
+        """An exception that says why this guest is not as it must be, with the end of its console."""
         return Failed(f"guest {self.name} ({self.kind}): {why}; its console ends with\n{self.tail()}")
 
 

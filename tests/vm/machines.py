@@ -70,6 +70,10 @@ MACHINES = {
         "x86_64",
         ("-M", "q35,kernel-irqchip=split", "-device", "intel-iommu,intremap=on", *SHARED, *IVSHMEM),
         append="intel_iommu=on", modules=("vfio_pci", "vfio_iommu_type1"), setup=BIND_VFIO),
+    "x86-vfio-doorbell": Machine(
+        "x86-64; as x86-vfio, with the device that tests/vm/ivshmem_server.py serves: shared memory and doorbells",
+        "x86_64", ("-M", "q35,kernel-irqchip=split", "-device", "intel-iommu,intremap=on"),
+        append="intel_iommu=on", modules=("vfio_pci", "vfio_iommu_type1"), setup=BIND_VFIO, memory_mib=256),
     # Soft-reserved: what firmware calls memory for a special purpose. It lies at 4 GiB, beyond what other parts need.
     "x86-dax": Machine(
         "x86-64; the shared memory is soft-reserved and becomes /dev/dax0.0",

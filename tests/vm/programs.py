@@ -96,6 +96,13 @@ def conformance(arch):
 
 
 @functools.lru_cache(maxsize=None)
+def example(name):
+    """The path of one of the library's examples, for this machine's own instruction set."""
+    output(["cargo", "build", "--release", "--locked", "-p", "csm", "--example", name])
+    return {name: TARGET.absolute() / "release/examples" / name}
+
+
+@functools.lru_cache(maxsize=None)
 def commands(arch):
     """{name: path} of the commands that there are."""
     target = TOOLS[arch][2]

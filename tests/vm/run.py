@@ -46,14 +46,20 @@ class Lab:
         self.work, self.verbose = Path(work), verbose
         self.guests = contextlib.ExitStack()
 
-    def boot(self, kind, *names, files=None, extra_programs=None, **more):
-        """Guests of one kind, booted at once; `extra_programs`: {name in /bin: path here}. The rest as for Guest."""
-        arch = MACHINES[kind].arch
-        packed = programs.pack(arch, {**programs.commands(arch), **(extra_programs or {})}, self.work)
-        guests = [Guest(name, kind, self.work, files={**packed, **(files or {})}, verbose=self.verbose, **more)
-                  for name in names]
-        for guest in guests:
-            self.guests.callback(guest.stop)
+    def boot(self, kind, *names, **more):
+        """Guests of one kind, booted at once. `more`: files, extra_programs ({name in /bin: path here}), and what Guest takes."""
+        return self.boot_each(*((name, kind, more) for name in names))
+
+    def boot_each(self, *wanted):
+        """Guests of several kinds, booted at once: (name, kind, {what `boot` takes})."""
+        guests = []
+        for name, kind, more in wanted:
+            more = dict(more)
+            arch = MACHINES[kind].arch
+            files = programs.pack(arch, {**programs.commands(arch), **more.pop("extra_programs", {})}, self.work)
+            files.update(more.pop("files", {}))
+            guests.append(Guest(name, kind, self.work, files=files, verbose=self.verbose, **more))
+            self.guests.callback(guests[-1].stop)
         return together(*guests)
 
 
