@@ -4,5 +4,6 @@
 . "$(dirname "$0")/lib.sh"
 status=0
 python3 tests/vm/run.py "$@" || status=$?
-[ $status -ne 77 ] || echo "SKIPPED: guests with real kernels. To enable: see the line above" >>"$TARGET/skipped"
+# Where nothing may be skipped, that is a failure; `make` shows it as one in any case.
+[ $status -ne 77 ] || [ -n "${CSM_NO_SKIP:-}" ] || status=0
 exit $status

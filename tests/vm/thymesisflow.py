@@ -74,12 +74,17 @@ def must_be(guest, what, wanted):
                            f"{[(k, hex(o), hex(v)) for k, o, v in wanted]}")
 
 
+def until(guest, condition, otherwise):
+    """Waits for a condition, a minute at most; `otherwise` shows why it has not come."""
+    guest.run(f"n=0; until {condition}; do n=$((n + 1)); [ $n -lt 600 ] || {{ {otherwise}; exit 1; }}; usleep 100000; done",
+              timeout=120)
+
+
 def attach(guest, options=""):
     """In the background; returns when the link is up and the process holds it."""
-    guest.run(f"csm-bringup attach --region shared {options} >/tmp/attach.log 2>&1 & "
-              "n=0; until grep -q ' shared: \\|attached shared' /tmp/attach.log && csm-bringup status | grep -q attached; do n=$((n + 1)); "
-              "kill -0 $! && [ $n -lt 600 ] || { cat /tmp/attach.log; (exit 1); break; }; usleep 100000; done; cat /tmp/attach.log",
-              timeout=90)
+    guest.run(f"csm-bringup attach --region shared {options} >/tmp/attach.log 2>&1 & echo $! >/tmp/attach.pid")
+    until(guest, "grep -q 'attached shared' /tmp/attach.log || ! kill -0 $(cat /tmp/attach.pid)", "cat /tmp/attach.log")
+    guest.run("cat /tmp/attach.log; csm-bringup status", expect=["attached shared"])
 
 
 def fails(guest, options, status, expect):
@@ -137,9 +142,10 @@ def failures(lender, borrower):
     # Another address than the lender's: its card cannot translate it, and the lender says so.
     borrower.run("sed s/0x[0-9a-f]*000000/0x3f0000000000/ /etc/csm/cluster.toml >/tmp/wrong.toml; diff /etc/csm/cluster.toml /tmp/wrong.toml",
                  status=1)
-    borrower.run("csm-bringup attach --region shared --cluster /tmp/wrong.toml --timeout 2s", status=None, expect=["train"])
+    borrower.run("csm-bringup attach --region shared --cluster /tmp/wrong.toml --timeout 2s", status=1,
+                 expect=["translation faults of the memory side"])
     registers(borrower)
-    lender.run("cat /tmp/attach.log", expect=["0x3f00"])
+    until(lender, "grep -q 'could not translate address 0x3f' /tmp/attach.log", "cat /tmp/attach.log; dmesg")
     lender.run("csm-bringup detach shared", timeout=90)
     writes(lender, "detach of the memory side", MEMORY_DOWN)
 
