@@ -12,6 +12,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use super::function::Function;
 use super::uapi;
 use crate::error::{Error, ErrorKind, Result};
+use crate::sys::process;
 
 /// The MSI-X vectors of a device, from 0 on, each with an eventfd. Dropping it turns them off.
 ///
@@ -23,6 +24,7 @@ use crate::error::{Error, ErrorKind, Result};
 pub struct Interrupts {
     function: Arc<Function>,
     events: Vec<EventFd>,
+    forks: u32,
 }
 
 impl Interrupts {
@@ -43,7 +45,7 @@ impl Interrupts {
             .map_err(|e| Error::system("eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)", e as i32))?;
         function.take_vectors()?;
         // From here on, dropping it gives them back.
-        let this = Self { function, events };
+        let this = Self { function, events, forks: process::fork_count() };
         let fds: Vec<_> = this.events.iter().map(EventFd::as_fd).collect();
         uapi::set_vectors(&this.function.file, &fds)?;
         // An interrupt of this kind is a write by the device, which the kernel does not allow it at first.
@@ -102,6 +104,10 @@ impl Interrupts {
 
 impl Drop for Interrupts {
     fn drop(&mut self) {
+        // What a child inherited is the parent's.
+        if self.forks != process::fork_count() {
+            return;
+        }
         let off = self.function.set_master(false).and_then(|()| uapi::set_vectors(&self.function.file, &[]));
         if let Err(e) = off {
             log::warn!("turning interrupts off: {e}");

@@ -59,6 +59,7 @@ pub(super) struct Lender {
     wake: Arc<EventFd>,
     borrowers: Arc<Mutex<HashMap<u64, Borrower>>>,
     thread: Option<JoinHandle<()>>,
+    forks: u32,
 }
 
 impl Lender {
@@ -78,7 +79,8 @@ impl Lender {
             .map_err(|e| Error::system("eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)", e as i32))?;
         let listener = packet::listen_at(&path)?;
         // From here on, dropping it removes the socket.
-        let mut this = Self { path, wake: Arc::new(wake), borrowers: Arc::default(), thread: None };
+        let (wake, forks) = (Arc::new(wake), process::fork_count());
+        let mut this = Self { path, wake, borrowers: Arc::default(), thread: None, forks };
         share(&this.path, like);
         let server = Server { listener, wake: this.wake.clone(), borrowers: this.borrowers.clone(), opener };
         let thread = std::thread::Builder::new().name("csm-vfio-lender".to_owned()).spawn(|| server.run());
@@ -100,6 +102,10 @@ impl Lender {
 
 impl Drop for Lender {
     fn drop(&mut self) {
+        // What a child inherited is the parent's: the thread, and the socket's name.
+        if self.forks != process::fork_count() {
+            return;
+        }
         if let Err(e) = self.wake.write(1) {
             log::error!("write(eventfd of a VFIO lender): {e}");
             return;
