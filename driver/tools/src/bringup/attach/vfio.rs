@@ -28,27 +28,22 @@ pub(super) fn check(run: &Run, uri: &Uri) -> Done {
 /// Opens the group and lends its devices.
 pub(super) fn attach(uri: &Uri) -> Done<Lender> {
     let holder = Holder::open(&uri.label())?;
-    let bars = holder.bars()?;
-    Ok(Lender { holder: Some(holder), bars: json_of(&bars) })
-}
-
-fn json_of(bars: &[csm::vfio::Bar]) -> Value {
-    let bar = |bar: &csm::vfio::Bar| {
-        let areas: Vec<_> = bar
-            .mappable
-            .iter()
-            .map(|area| json!({ "off": area.start, "len": area.end - area.start }))
-            .collect();
-        json!({ "bar": bar.index, "size_bytes": bar.size_bytes, "mappable": areas })
-    };
-    bars.iter().map(bar).collect()
+    let mut described = json!({
+        "device": holder.address().to_string(),
+        "group": holder.group(),
+        "socket": holder.socket(),
+    });
+    for bar in holder.bars()? {
+        described[format!("bar{}_bytes", bar.index)] = json!(bar.size_bytes);
+    }
+    Ok(Lender { holder: Some(holder), described })
 }
 
 /// A device that is lent.
 pub(super) struct Lender {
     /// Until it is detached.
     holder: Option<Holder>,
-    bars: Value,
+    described: Value,
 }
 
 impl Lender {
@@ -59,13 +54,7 @@ impl Lender {
 
 impl Held for Lender {
     fn describe(&self) -> Value {
-        let holder = self.holder.as_ref();
-        json!({
-            "device": holder.map(|holder| holder.address().to_string()),
-            "group": holder.map(Holder::group),
-            "socket": holder.map(Holder::socket),
-            "bars": self.bars,
-        })
+        self.described.clone()
     }
 
     fn status(&mut self) -> Result<Value> {
