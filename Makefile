@@ -3,6 +3,7 @@
 #   make                 the libraries and the commands, in <target>/release
 #   make demo            C++ loads a table into shared memory, Rust and C read it in place
 #   make test            everything that can run here; says what was skipped and how to enable it
+#   make test-vm         in guests with real kernels: VFIO, devdax, CXL, ocxl (CSM_VM_ONLY=NAME...)
 #   make mutants         leaves out one step of the protocols after the other: who notices?
 #   make bench           the benchmarks
 #   make lint            formatting, clippy, documentation, and that include/csm.h is up to date
@@ -23,7 +24,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 SO      := libcsm.so.0
 HEADER  := $(CARGO) run -q --locked --manifest-path ffi/Cargo.toml --example header
 
-.PHONY: all rust demo test mutants bench lint header install clean distclean
+.PHONY: all rust demo test test-vm mutants bench lint header install clean distclean
 
 all: $(OUT)/libcsm.so
 
@@ -49,6 +50,9 @@ demo: all
 
 test: all
 	tests/env/test.sh
+
+test-vm: all
+	tests/env/vm.sh
 
 mutants:
 	$(CARGO) test --locked -p csm-mutants

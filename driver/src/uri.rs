@@ -92,7 +92,7 @@ pub enum Sort {
 }
 
 /// Every option: name, sort, default, meaning. The documentation and the error texts are made of this. Those of
-/// one scheme alone are known to [`Scheme::only_with`].
+/// one scheme alone are known to [`Scheme::with`].
 pub const OPTIONS: &[(&str, Sort, &str, &str)] = &[
     ("size", Sort::Checked, "-", "bytes of the region, metadata included; a multiple of 2M"),
     ("max", Sort::Checked, "size", "bytes the region may grow to"),

@@ -26,6 +26,7 @@ pub struct Window {
     mapping: Mapping,
     cache: Box<dyn CacheOps>,
     device: Arc<dyn Device>,
+    coherence: CoherenceReport,
     len_bytes: u64,
 }
 
@@ -91,7 +92,9 @@ impl Window {
         let nodes = uri.number("nodes")?.unwrap_or(NODES_DEFAULT);
         let parts: Vec<_> = (0..nodes).map(|node| (part(len_bytes, nodes, node), node)).collect();
         device.set_writers(&parts);
-        Ok(Self { mapping, cache, device, len_bytes })
+        // As for a region: whoever knows better than the device says so.
+        let coherence = uri.choice("coherence", CoherenceReport::NAMED)?.unwrap_or(device.coherence());
+        Ok(Self { mapping, cache, device, coherence, len_bytes })
     }
 
     /// The part of the window that `node` of `nodes` writes.
@@ -118,10 +121,17 @@ impl Window {
         self.device.page_bytes()
     }
 
-    /// What its device says that the link needs.
+    /// Says anew which node writes what: ranges of offsets, in order and disjoint; what is in none is node 0's. Only a
+    /// simulated link listens, and it moves lines accordingly: before a range passes from one node to another, both
+    /// have invalidated and fenced it, and both say so before either stores to it.
+    pub fn set_writers(&self, writers: &[(Range<u64>, u64)]) {
+        self.device.set_writers(writers);
+    }
+
+    /// What its device, or else `coherence=`, says that the link needs.
     #[must_use]
     pub fn coherence(&self) -> CoherenceReport {
-        self.device.coherence()
+        self.coherence
     }
 
     /// Bytes of a line of this node's caches.

@@ -18,7 +18,7 @@ mod text;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-pub(crate) use name::uri;
+pub use name::uri;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::units::TIB;

@@ -6,8 +6,13 @@ use super::resolve;
 use crate::error::{Error, ErrorKind, Result};
 use crate::uri::{self, Uri};
 
-/// The URI that `text` is, or stands for; its further options are added to what the description says.
-pub(crate) fn uri(text: &str) -> Result<Uri> {
+/// The URI that `text` is, or stands for if it is `cluster:REGION`; its further options are added to what the
+/// description says.
+///
+/// # Errors
+/// Those of [`Uri::parse`] and [`resolve`]; [`ErrorKind::OptionMismatch`] for an option that the description gives another
+/// value.
+pub fn uri(text: &str) -> Result<Uri> {
     let Some(rest) = text.strip_prefix("cluster:") else { return Uri::parse(text) };
     let about = |e: Error| e.context(format_args!("region {text:?}"));
     let (region, mut options) = uri::split(text, rest)?;

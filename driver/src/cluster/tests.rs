@@ -102,6 +102,10 @@ fn missing_keys() {
     );
     let e = parse("[[node]]\nname = \"a\"\nid = 0\n").expect_err("no region");
     assert!(e.message().contains("there is no [[region]]"), "{e}");
+    let e = parse("# å\n\"é\" = 1\nnode = 3\n").expect_err("no such key");
+    assert!(e.message().starts_with("c.toml:2:1: the cluster file: unknown key \"é\""), "{e}");
+    let e = parse("node = 3\n").expect_err("no tables");
+    assert!(e.message().starts_with("c.toml:1:8: the cluster file: node is integer; write [[node]]"), "{e}");
 }
 
 #[test]

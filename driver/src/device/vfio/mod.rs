@@ -1,6 +1,6 @@
 //! `vfio:0000:01:00.0?bar=2`: a PCI device's BAR through the kernel's VFIO, which gives devices to programs safely.
 //!
-//! Holds the device ([`open`]), and for programs that want more of it than a window [`Device`], its [`Interrupts`] and
+//! Holds the device (`open`), and for programs that want more of it than a window [`Device`], its [`Interrupts`] and
 //! [`Doorbell`]; [`Holder`] shares a device among the processes of a host. A window is a BAR (or what of it can be mapped) in
 //! the device's file; mapping it is the map room's. Nothing here binds a device: the messages say how.
 //!

@@ -37,9 +37,10 @@ pub(crate) struct Counters {
 
 impl Counters {
     pub(crate) fn run(self, run: &Run) -> Done {
-        let uri = match Uri::parse(&self.name) {
-            Ok(uri) => uri,
-            Err(_) => Uri::parse(state::find(run, &self.name)?.uri())?,
+        // A URI counts whoever attached its card; a name is that of a state file.
+        let uri = match self.name.contains(':') {
+            true => csm::cluster::uri(&self.name)?,
+            false => Uri::parse(state::find(run, &self.name)?.uri())?,
         };
         if uri.scheme() != Scheme::ThymesisFlow {
             let text = format!("{}: only thymesisflow: links have counters", uri.label());

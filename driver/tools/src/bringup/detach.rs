@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use clap::Args;
 use csm::uri::Uri;
@@ -50,10 +51,7 @@ pub(crate) struct Detach {
 impl Detach {
     pub(crate) fn run(self, run: &Run) -> Done {
         let name = match (&self.name, &self.region) {
-            (Some(name), _) => match Uri::parse(name) {
-                Ok(uri) => state::name_of(&uri)?,
-                Err(_) => name.clone(),
-            },
+            (Some(name), _) => state::name_given(run, name)?,
             (None, Some(region)) => {
                 let uri = csm::cluster::resolve(region, self.cluster.as_deref(), self.node)?;
                 state::name_of(&Uri::parse(&uri)?)?
@@ -79,8 +77,10 @@ impl Detach {
             );
             return Err(Error::new(ErrorKind::InUse, text).into());
         }
+        let deadline = Instant::now() + self.patience.timeout;
         ask(run, &found.socket(), Request::Detach { force: self.force }, self.patience.timeout)?;
-        wait::until(&format!("{name:?} to be let go"), self.patience.timeout, run.interrupt(), || {
+        let left = deadline.saturating_duration_since(Instant::now());
+        wait::until(&format!("{name:?} to be let go"), left, run.interrupt(), || {
             Ok((!found.path.exists()).then_some(()))
         })?;
         run.print(json!({ "name": name, "was": "attached" }), |out| out.line(format_args!("detached {name}")))

@@ -25,6 +25,10 @@ impl Interrupt {
         let system = |what: &str, e: &std::io::Error| Error::system(what, e.raw_os_error().unwrap_or(0));
         let (wake, end) = UnixStream::pair().map_err(|e| system("socketpair(AF_UNIX, SOCK_STREAM)", &e))?;
         for signal in [SIGINT, SIGTERM, SIGHUP] {
+            // Under nohup, the end of a session is meant to mean nothing.
+            if signal == SIGHUP && is_ignored(signal) {
+                continue;
+            }
             let end = end.try_clone().map_err(|e| system("dup(signal pipe)", &e))?;
             pipe::register(signal, end).map_err(|e| system(&format!("sigaction({signal})"), &e))?;
         }
@@ -72,4 +76,12 @@ impl Interrupt {
             }
         }
     }
+}
+
+/// Whether this process was started with the signal ignored.
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask >> (signal - 1) & 1 == 1
 }

@@ -108,7 +108,7 @@ impl Link {
                 if hotplug
                     && (!window_bytes.is_multiple_of(BLOCK_BYTES)
                         || window_bytes < 2 * BLOCK_BYTES
-                        || device.off_bytes % BLOCK_BYTES != 0)
+                        || !device.off_bytes.is_multiple_of(BLOCK_BYTES))
                 {
                     let text = format!(
                         "{}: via=hotplug adds blocks of 256 MiB and keeps the last one for the link: with len={}M there are blocks to add (on both ends)",

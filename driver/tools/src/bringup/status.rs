@@ -13,8 +13,12 @@ use crate::run::Run;
 /// Show what is attached
 #[derive(Args)]
 pub(crate) struct Status {
-    /// Only this one
+    /// Only this one: a name as listed, or a URI
     name: Option<String>,
+
+    /// Ask the other end through the link: if that is dead, the access makes this host fence it
+    #[arg(long)]
+    link: bool,
 }
 
 /// How long a process may take to answer.
@@ -23,12 +27,12 @@ const ANSWER: Duration = Duration::from_secs(2);
 impl Status {
     pub(crate) fn run(self, run: &Run) -> Done {
         let found = match &self.name {
-            Some(name) => vec![state::find(run, name)?],
+            Some(name) => vec![state::find(run, &state::name_given(run, name)?)?],
             None => state::list(run),
         };
         let mut shown = Vec::new();
         for found in &found {
-            shown.push((found, now(run, found)));
+            shown.push((found, now(run, found, self.link)));
         }
         let attached: Vec<_> = shown.iter().map(|(found, now)| json(found, now)).collect();
         run.print(json!({ "attached": attached }), |out| {
@@ -49,11 +53,11 @@ impl Status {
 }
 
 /// What the process says now; an error is part of the answer.
-fn now(run: &Run, found: &Found) -> Value {
+fn now(run: &Run, found: &Found, link: bool) -> Value {
     if !found.live || found.json["state"] != "attached" {
         return Value::Null;
     }
-    ask(run, &found.socket(), Request::Status, ANSWER)
+    ask(run, &found.socket(), Request::Status { link }, ANSWER)
         .unwrap_or_else(|failure| json!({ "error": failure.message() }))
 }
 

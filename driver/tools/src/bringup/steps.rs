@@ -17,8 +17,8 @@ pub(crate) fn attach(uri: &Uri) -> Result<Vec<String>> {
     match uri.scheme() {
         Scheme::ThymesisFlow => Link::of(uri).and_then(|link| thymesisflow(&link)),
         Scheme::Vfio => Ok(vec![
-            format!("open the IOMMU group of {}, which must be bound to vfio-pci, and hold it", uri.name()),
-            format!("map BAR {} at the region's address", uri.get("bar").unwrap_or("2")),
+            format!("open the IOMMU group of {}, which must be bound to vfio-pci", uri.name()),
+            format!("lend it to this host's processes, which map BAR {}", uri.get("bar").unwrap_or("2")),
         ]),
         _ => Ok(vec![format!("nothing: {} has nothing to set up or hold", uri.label())]),
     }
@@ -26,8 +26,10 @@ pub(crate) fn attach(uri: &Uri) -> Result<Vec<String>> {
 
 /// The steps of detaching it.
 pub(crate) fn detach(uri: &Uri) -> Result<Vec<String>> {
-    if uri.scheme() != Scheme::ThymesisFlow {
-        return Ok(Vec::new());
+    match uri.scheme() {
+        Scheme::ThymesisFlow => {}
+        Scheme::Vfio => return Ok(vec!["refuse while processes use the device; close the group".into()]),
+        _ => return Ok(Vec::new()),
     }
     let link = Link::of(uri)?;
     let reset = format!("write {} = 0x0: the Aurora channels in reset", register(Register::AuroraReset));

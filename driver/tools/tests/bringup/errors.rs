@@ -12,16 +12,25 @@ fn wrong_command_lines() {
         (&["frobnicate"][..], "unrecognized subcommand 'frobnicate'"),
         (&["attach"], "<URI>"),
         (&["attach", "shm:x", "--region", "r"], "cannot be used with"),
-        (&["attach", "shm:x", "--node", "1"], "cannot be used with"),
+        (&["attach", "shm:x?node=0", "--node", "1"], "the URI says node=0"),
         (&["attach", "shm:x", "--timeout", "5"], "a whole number with ms, s or m"),
         (&["attach", "shm:x", "--timeout", "2h"], "an hour at most"),
+        (&["attach", "shm:x", "--mode", "0777"], "as in 0660"),
         (&["detach"], "<NAME>"),
         (&["counters"], "<NAME>"),
         (&["probe", "--require"], "a value is required"),
     ] {
         scratch.fails(2, args, part);
     }
-    assert!(scratch.ok(&["--help"]).contains("3  hardware, a driver or a permission is missing"));
+}
+
+#[test]
+fn the_documentation_has_the_exit_codes() {
+    let help = Scratch::new("help").ok(&["--help"]);
+    let codes = help.split_once("Exit codes:\n").expect("exit codes").1;
+    assert_eq!(codes.lines().count(), 7);
+    let page = std::fs::read_to_string(example().with_file_name("bring-up.md")).expect("the page");
+    assert!(page.contains(codes.trim_end()), "{codes}");
 }
 
 #[test]
@@ -64,7 +73,7 @@ fn devices_that_are_not_there() {
         &["attach", "dax:/dev/dax99.0"],
         "csm-bringup probe says what dax devices there are",
     );
-    scratch.fails_both(3, &["attach", "vfio:ffff:1f:1f.7"], "no PCI device ffff:1f:1f.7");
+    scratch.fails_both(3, &["attach", "vfio:ffff:1f:1f.7"], "there is no PCI device ffff:1f:1f.7");
     scratch.fails_both(3, &["detach", "shared"], "nothing is attached on this machine as \"shared\"");
     scratch.fails_both(3, &["detach", LENDER], "nothing is attached on this machine as \"0\"");
     scratch.fails_both(3, &["status", "shared"], "nothing is attached on this machine as \"shared\"");
@@ -73,7 +82,8 @@ fn devices_that_are_not_there() {
     scratch.fails_both(2, &["detach", "../etc"], "use 1 to 100 letters");
     assert_eq!(scratch.json(&["status"])["attached"], serde_json::json!([]));
     assert_eq!(scratch.ok(&["status"]), "nothing is attached on this machine\n");
-    assert!(!scratch.0.join("run").exists(), "what fails before it begins leaves nothing");
+    let left = std::fs::read_dir(scratch.0.join("run")).map_or(0, Iterator::count);
+    assert_eq!(left, 0, "what fails leaves nothing");
 }
 
 #[test]
@@ -128,6 +138,16 @@ fn dry_runs_touch_nothing() {
     assert!(text.contains("write 0x78 = 0x3") && text.contains("write 0x20 = 0x520000000003"), "{text}");
     assert!(text.contains("add 1 memory blocks of 256.0 MiB at real address 0x2000000000000"), "{text}");
     assert!(!scratch.0.join("run").exists());
+}
+
+#[test]
+fn cluster_uris_are_understood_where_uris_are() {
+    let scratch = Scratch::new("cluster-uri");
+    let uri = format!("cluster:shared?file={}&node=1", example().display());
+    assert!(scratch.ok(&["attach", &uri, "--dry-run"]).contains("write 0x20 = 0x900000000001"));
+    scratch.fails_both(3, &["attach", &uri], "there is no AFU IBM,RMEM");
+    scratch.fails_both(3, &["detach", &uri], "nothing is attached on this machine as \"shared\"");
+    scratch.fails_both(3, &["counters", &uri], "there is no AFU IBM,RMEM");
 }
 
 #[test]

@@ -1,13 +1,16 @@
 //! `csm-bringup` as an operator runs it: on this machine, which has none of the devices, and on made-up /sys and /dev.
 #![allow(clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod bench;
+mod ends;
 mod errors;
 mod plan;
 mod probe;
+mod selftest;
 mod tree;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -23,15 +26,23 @@ impl Scratch {
 
     /// Runs `csm-bringup`: exit code, standard output, standard error.
     fn run(&self, args: &[&str]) -> (i32, String, String) {
+        outcome(self.command(args).output().expect("csm-bringup runs"))
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_csm-bringup"));
         command
             .args(args)
             .stdin(Stdio::null())
             .env("CSM_RUN_DIR", self.0.join("run"))
             .env_remove("CSM_CLUSTER");
-        let output = command.output().expect("csm-bringup runs");
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
-        (output.status.code().expect("an exit code"), text(output.stdout), text(output.stderr))
+        command
+    }
+
+    /// Starts `csm-bringup`; [`outcome`] of what it returns in the end.
+    fn start(&self, args: &[&str]) -> Child {
+        let mut command = self.command(args);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("csm-bringup runs")
     }
 
     /// It must succeed, and say nothing on standard error.
@@ -66,6 +77,12 @@ impl Scratch {
         assert!(json["error"]["message"].as_str().expect("a message").contains(part), "{json:#}");
         assert!(json["error"]["kind"].is_string() && json["error"]["errno"].is_i64(), "{json:#}");
     }
+}
+
+/// Exit code, standard output, standard error.
+fn outcome(output: Output) -> (i32, String, String) {
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+    (output.status.code().expect("an exit code"), text(output.stdout), text(output.stderr))
 }
 
 impl Drop for Scratch {

@@ -1,6 +1,7 @@
 //! A failure at every step in turn: what was done before is undone in reverse, and the next attempt succeeds.
 
 use super::*;
+use crate::afu::thymesisflow::LinkState;
 
 /// What undoes an entry of a trace; None for what needs no undoing.
 fn undoing(entry: &str) -> Option<String> {
@@ -63,7 +64,8 @@ fn the_compute_side_undoes_whatever_it_did() {
         rig.assert_clean(Side::Compute);
         assert_mirrored(&Rig::traced(&rig.compute_trace));
         ways_up += 1;
-        // The memory side was told whatever it has to know, and may go; or be borrowed from again.
+        // The memory side knows that nobody borrows: it may go, or be borrowed from again.
+        assert_ne!(memory.compute().unwrap().unwrap().state, LinkState::Attached, "{n}");
         let mut compute = rig.compute().unwrap();
         compute.detach(false).unwrap();
         memory.detach(false).unwrap();

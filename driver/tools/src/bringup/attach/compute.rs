@@ -122,11 +122,12 @@ impl Held for Borrower {
         })
     }
 
-    fn status(&mut self) -> Result<Value> {
-        Ok(json!({
-            "lender": state_word(self.side.memory()?),
-            "memory_blocks": self.blocks.as_ref().map_or(0, MemoryBlocks::online),
-        }))
+    fn status(&mut self, link: bool) -> Result<Value> {
+        let mut status = json!({ "memory_blocks": self.blocks.as_ref().map_or(0, MemoryBlocks::online) });
+        if link {
+            status["lender"] = state_word(self.side.memory()?).into();
+        }
+        Ok(status)
     }
 
     fn trace(&self) -> Vec<String> {

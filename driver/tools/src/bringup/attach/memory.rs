@@ -1,7 +1,8 @@
 //! The lender: makes the window, lends it through an AFU, and looks out for faults and borrowers.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::ops::ControlFlow;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use csm::afu::thymesisflow::{LentWindow, LinkState, Mark, MemorySide};
@@ -17,9 +18,6 @@ use crate::hold::{Held, Left};
 use crate::link::Link;
 use crate::progress::Progress;
 use crate::run::Run;
-
-/// Who may map the window: root alone, as with every device.
-const MODE: u32 = 0o600;
 
 /// Opens the AFU, before anything is made.
 pub(super) fn find(run: &Run, link: &Link) -> Done<Box<dyn AfuContext>> {
@@ -53,8 +51,14 @@ pub(super) struct Lender {
     borrowed: Option<LinkState>,
 }
 
-/// Makes the window and lends it.
-pub(super) fn attach(run: &Run, link: &Link, file: &Path, afu: Box<dyn AfuContext>) -> Done<Lender> {
+/// Makes the window, for those that `mode` lets map it, and lends it.
+pub(super) fn attach(
+    run: &Run,
+    link: &Link,
+    file: &Path,
+    mode: u32,
+    afu: Box<dyn AfuContext>,
+) -> Done<Lender> {
     let name = afu.name();
     let trace = Trace::new();
     let window = {
@@ -63,9 +67,12 @@ pub(super) fn attach(run: &Run, link: &Link, file: &Path, afu: Box<dyn AfuContex
             progress.at(bytes);
             if run.interrupt().raised() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        LentWindow::create(file, MODE, link.ea, link.window_bytes, &mut locked)
+        LentWindow::create(file, mode, link.ea, link.window_bytes, &mut locked)
     };
     let window = window.map_err(|e| unless_interrupted(run, e))?;
+    // The umask took its part.
+    fs::set_permissions(file, Permissions::from_mode(mode))
+        .map_err(|e| system(format_args!("chmod({file:?}, {mode:o})"), &e))?;
     let side = MemorySide::attach(afu, window, link.ports, &trace)?;
     Ok(Lender { side, file: file.to_owned(), trace, afu: name, borrowed: None })
 }
@@ -92,7 +99,8 @@ impl Held for Lender {
         })
     }
 
-    fn status(&mut self) -> Result<Value> {
+    fn status(&mut self, _link: bool) -> Result<Value> {
+        // The borrower's line is in this host's memory.
         Ok(
             json!({ "borrower": state_word(self.side.compute()?), "answers_arrived": self.side.compute_arrived()? }),
         )

@@ -41,6 +41,10 @@ pub(crate) struct Attach {
     #[arg(long, value_parser = duration, value_name = "TIME")]
     settle: Option<std::time::Duration>,
 
+    /// Who may map the memory that is lent, as for chmod
+    #[arg(long, default_value = "0600", value_parser = mode, value_name = "MODE")]
+    mode: u32,
+
     /// Say what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
@@ -52,7 +56,7 @@ pub(crate) struct Attach {
 
 impl Attach {
     pub(crate) fn run(self, run: &Run) -> Done {
-        let uri = Uri::parse(&self.target.uri()?)?;
+        let uri = csm::cluster::uri(&self.target.uri()?)?;
         if self.dry_run {
             let steps = steps::attach(&uri)?;
             return run.print(json!({ "dry_run": true, "uri": uri.to_string(), "steps": steps }), |out| {
@@ -67,7 +71,7 @@ impl Attach {
                         let afu = memory::find(run, &link)?;
                         let entry = Entry::claim(run, &uri)?;
                         memory::clear_up(run, &entry, &file)?;
-                        let mut held = memory::attach(run, &link, &file, afu)?;
+                        let mut held = memory::attach(run, &link, &file, self.mode, afu)?;
                         self.held(run, &uri, &entry, &mut held)
                     }
                     End::Compute { section, device, hotplug } => {
@@ -83,7 +87,6 @@ impl Attach {
                 }
             }
             Scheme::Vfio => {
-                vfio::check(run, &uri)?;
                 let entry = Entry::claim(run, &uri)?;
                 let mut held = vfio::attach(&uri)?;
                 self.held(run, &uri, &entry, &mut held)
@@ -138,4 +141,12 @@ fn unless_interrupted(run: &Run, e: csm::Error) -> Failure {
     } else {
         e.into()
     }
+}
+
+/// Reads `0660`: who may read and write, no more.
+fn mode(text: &str) -> Result<u32, String> {
+    let mode = u32::from_str_radix(text, 8).ok().filter(|mode| mode & !0o666 == 0 && mode & 0o600 == 0o600);
+    mode.ok_or_else(|| {
+        "write read and write permissions in octal, the owner's among them, as in 0660".to_owned()
+    })
 }

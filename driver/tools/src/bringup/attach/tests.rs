@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
@@ -59,7 +60,9 @@ impl Rig {
         let link = Link::of(&uri)?;
         let entry = Entry::claim(run, &uri)?;
         let held: &mut dyn Held = match link.end.clone() {
-            End::Memory { file } => &mut memory::attach(run, &link, &file, self.fabric.open(Side::Memory)?)?,
+            End::Memory { file } => {
+                &mut memory::attach(run, &link, &file, 0o666, self.fabric.open(Side::Memory)?)?
+            }
             End::Compute { section, device, .. } => {
                 let zone = self.fabric.window(section.start_off(), link.window_bytes);
                 let way = (self.fabric.open(Side::Compute)?, zone);
@@ -134,20 +137,32 @@ fn the_borrower_goes_before_the_lender() {
         assert!(found.live && found.json["state"] == "attached", "{}", found.json);
         assert_eq!(found.json["device"]["ea"], "0x4c0000000000");
         assert_eq!(found.json["device"]["window_bytes"], 4 << 20);
+        let window =
+            fs::metadata(found.json["device"]["file"].as_str().expect("a file")).expect("the window");
+        assert_eq!((window.len(), window.permissions().mode() & 0o777), (4 << 20, 0o666));
         let borrower = state::find(run, &rig.name("compute")).expect("state file");
         assert_eq!(borrower.json["device"]["section"], 0);
 
-        let status = rig.ask(run, "memory", Request::Status).expect("status");
+        let status = rig.ask(run, "memory", Request::Status { link: true }).expect("status");
         assert_eq!((&status["borrower"], &status["answers_arrived"]), (&"attached".into(), &true.into()));
-        assert_eq!(rig.ask(run, "compute", Request::Status).expect("status")["lender"], "attached");
+        assert_eq!(
+            rig.ask(run, "compute", Request::Status { link: true }).expect("status")["lender"],
+            "attached"
+        );
 
         let refused =
             rig.ask(run, "memory", Request::Detach { force: false }).expect_err("a borrower is there");
         assert!(refused.message().contains("detach the borrower first"), "{refused:?}");
-        assert_eq!(rig.ask(run, "memory", Request::Status).expect("still there")["borrower"], "attached");
+        assert_eq!(
+            rig.ask(run, "memory", Request::Status { link: true }).expect("still there")["borrower"],
+            "attached"
+        );
 
         rig.ask(run, "compute", Request::Detach { force: false }).expect("the borrower goes");
-        assert_eq!(rig.ask(run, "memory", Request::Status).expect("status")["borrower"], "detached");
+        assert_eq!(
+            rig.ask(run, "memory", Request::Status { link: true }).expect("status")["borrower"],
+            "detached"
+        );
         rig.ask(run, "memory", Request::Detach { force: false }).expect("now the lender");
     });
     assert!(ended.0.is_ok() && ended.1.is_ok(), "{ended:?}");
@@ -160,8 +175,14 @@ fn ctrl_c_detaches_and_a_lender_that_must_not_stays() {
     let ended = rig.both(|run, lender, borrower| {
         lender.write_all(b"^").expect("Ctrl-C");
         // It answers, so it is still there, and its card still works.
-        assert_eq!(rig.ask(run, "memory", Request::Status).expect("status")["borrower"], "attached");
-        assert_eq!(rig.ask(run, "compute", Request::Status).expect("status")["lender"], "attached");
+        assert_eq!(
+            rig.ask(run, "memory", Request::Status { link: true }).expect("status")["borrower"],
+            "attached"
+        );
+        assert_eq!(
+            rig.ask(run, "compute", Request::Status { link: true }).expect("status")["lender"],
+            "attached"
+        );
         borrower.write_all(b"^").expect("Ctrl-C");
         crate::wait::until("the borrower to go", LONG, run.interrupt(), || {
             Ok(rig.is_reset(Side::Compute).then_some(()))
@@ -199,7 +220,14 @@ fn a_name_is_attached_once_and_nonsense_gets_an_answer() {
         assert_eq!(e.exit(), Exit::Failed);
 
         let socket = state::find(&again, &rig.name("memory")).expect("found").socket();
-        for nonsense in ["\n", "{}\n", "{\"do\":\"dance\"}\n", "{\"do\":\"detach\"}\n", "\u{0}\n"] {
+        for nonsense in [
+            "\n",
+            "{}\n",
+            "{\"do\":\"dance\"}\n",
+            "{\"do\":\"detach\"}\n",
+            "{\"do\":\"status\"}\n",
+            "\u{0}\n",
+        ] {
             let mut client = UnixStream::connect(&socket).expect("connect");
             client.write_all(nonsense.as_bytes()).expect("write");
             let answer = std::io::read_to_string(client).expect("an answer");

@@ -1,77 +1,61 @@
-//! A PCI device's BAR: the kernel gives an IOMMU group to one process alone, so this one holds it and lends the device.
-//!
-//! The library does both: its holder answers at a socket of its own, where its `vfio:` asks by itself.
+//! A PCI device: the kernel opens its IOMMU group for one process, and that process lends the device to the others of
+//! this host. All of it is the library's [`Holder`]; here it is held, shown and ended.
 
 use csm::uri::Uri;
 use csm::vfio::Holder;
 use csm::{Error, ErrorKind, Result};
 use serde_json::{Value, json};
 
-use crate::failure::{Done, Failure};
 use crate::hold::{Held, Left};
-use crate::run::Run;
 
-/// Looks whether the device is there; what else it lacks, opening it tells.
-pub(super) fn check(run: &Run, uri: &Uri) -> Done {
-    let device = run.path("/sys/bus/pci/devices").join(uri.name());
-    if !device.exists() {
-        return Err(Failure::missing(format!(
-            "{}: no PCI device {} ({}); csm-bringup probe --all lists them",
-            uri.label(),
-            uri.name(),
-            device.display()
-        )));
-    }
-    Ok(())
-}
-
-/// Opens the group and lends its devices.
-pub(super) fn attach(uri: &Uri) -> Done<Lender> {
-    let holder = Holder::open(&uri.label())?;
-    let mut described = json!({
-        "device": holder.address().to_string(),
-        "group": holder.group(),
-        "socket": holder.socket(),
-    });
-    for bar in holder.bars()? {
-        described[format!("bar{}_bytes", bar.index)] = json!(bar.size_bytes);
-    }
-    Ok(Lender { holder: Some(holder), described })
-}
-
-/// A device that is lent.
-pub(super) struct Lender {
-    /// Until it is detached.
+/// A group, and the device that was asked for.
+pub(super) struct Group {
+    /// None when it was detached.
     holder: Option<Holder>,
-    described: Value,
+    bars: Value,
 }
 
-impl Lender {
-    fn borrowers(&self) -> Vec<csm::vfio::Borrower> {
-        self.holder.as_ref().map(Holder::borrowers).unwrap_or_default()
+/// Opens the group and begins to lend.
+pub(super) fn attach(uri: &Uri) -> Result<Group> {
+    let holder = Holder::open(&uri.label())?;
+    let bars = holder
+        .bars()?
+        .into_iter()
+        .map(|bar| json!({ "bar": bar.index, "size_bytes": bar.size_bytes }))
+        .collect();
+    Ok(Group { holder: Some(holder), bars })
+}
+
+impl Group {
+    /// Who has it: process id and user id.
+    fn users(&self) -> Vec<(i32, u32)> {
+        let users = self.holder.iter().flat_map(Holder::borrowers);
+        users.map(|user| (user.pid, user.uid)).collect()
     }
 }
 
-impl Held for Lender {
+impl Held for Group {
     fn describe(&self) -> Value {
-        self.described.clone()
+        let Some(holder) = &self.holder else { return json!({}) };
+        json!({
+            "address": holder.address().to_string(),
+            "group": holder.group(),
+            "socket": holder.socket(),
+            "bars": self.bars,
+        })
     }
 
-    fn status(&mut self) -> Result<Value> {
-        let borrower = |borrower: csm::vfio::Borrower| {
-            let device = borrower.device.map(|device| device.to_string());
-            json!({ "pid": borrower.pid, "uid": borrower.uid, "device": device })
-        };
-        Ok(json!({ "borrowers": self.borrowers().into_iter().map(borrower).collect::<Vec<_>>() }))
+    fn status(&mut self, _link: bool) -> Result<Value> {
+        let users = self.users().into_iter().map(|(pid, uid)| json!({ "pid": pid, "uid": uid }));
+        Ok(json!({ "used_by": users.collect::<Vec<_>>() }))
     }
 
     fn detach(&mut self, force: bool) -> Result<Left> {
-        let using = self.borrowers();
-        if !using.is_empty() && !force {
-            let pids: Vec<_> = using.iter().map(|borrower| borrower.pid.to_string()).collect();
+        let users: Vec<_> = self.users().into_iter().map(|(pid, _)| pid.to_string()).collect();
+        if !users.is_empty() && !force {
             let text = format!(
-                "processes {} use it (close their regions first); forced, they keep what they have mapped, and the group is not free until they end",
-                pids.join(", ")
+                "processes {} use the device, and the group stays with them: end them first",
+                users.join(", ")
             );
             return Ok(Left::Refused(Error::new(ErrorKind::InUse, text)));
         }

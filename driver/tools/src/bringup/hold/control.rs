@@ -1,12 +1,11 @@
 //! The socket by which an attach process is asked: one request a connection, a line of JSON each way.
 //!
-//! `{"do": "status"}`, `{"do": "detach", "force": false}`, and `{"do": "open"}`, which is answered with the device's
-//! descriptors beside the line. An answer has `"ok"` and, if that is false, `"error"`. The socket is the user's
+//! `{"do": "status", "link": false}` and `{"do": "detach", "force": false}`. An answer has `"ok"` and, if that is false, `"error"`. The socket is the user's
 //! alone. A client that stalls holds the process up for a second, no longer.
 
 use std::fs::{self, Permissions};
-use std::io::{ErrorKind as IoKind, IoSlice, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::io::{ErrorKind as IoKind, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -16,7 +15,6 @@ use csm::{Error, ErrorKind, Result};
 use csm_tools::fail::system;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use serde_json::{Value, json};
 
 use crate::failure::{Done, Failure};
@@ -29,16 +27,14 @@ const REQUEST_BYTES_MAX: u64 = 4096;
 /// What an attach process can be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Request {
-    Status,
-    Open,
+    Status { link: bool },
     Detach { force: bool },
 }
 
 impl Request {
     fn json(self) -> Value {
         match self {
-            Self::Status => json!({ "do": "status" }),
-            Self::Open => json!({ "do": "open" }),
+            Self::Status { link } => json!({ "do": "status", "link": link }),
             Self::Detach { force } => json!({ "do": "detach", "force": force }),
         }
     }
@@ -46,23 +42,10 @@ impl Request {
     fn parse(text: &str) -> Option<Self> {
         let json: Value = serde_json::from_str(text).ok()?;
         match json["do"].as_str()? {
-            "status" => Some(Self::Status),
-            "open" => Some(Self::Open),
+            "status" => Some(Self::Status { link: json["link"].as_bool()? }),
             "detach" => Some(Self::Detach { force: json["force"].as_bool()? }),
             _ => None,
         }
-    }
-}
-
-/// What it answers.
-pub(crate) struct Reply<'a> {
-    pub(crate) json: Value,
-    pub(crate) descriptors: Vec<BorrowedFd<'a>>,
-}
-
-impl Reply<'_> {
-    pub(crate) fn json(json: Value) -> Self {
-        Self { json, descriptors: Vec::new() }
     }
 }
 
@@ -113,7 +96,7 @@ impl Drop for Server {
 }
 
 /// Answers one client. What goes wrong with it is its own trouble.
-pub(crate) fn answer<'a>(mut client: UnixStream, serve: impl FnOnce(Request) -> Result<Reply<'a>>) {
+pub(crate) fn answer(mut client: UnixStream, serve: impl FnOnce(Request) -> Result<Value>) {
     let limits = client
         .set_nonblocking(false)
         .and_then(|()| client.set_read_timeout(Some(CLIENT)))
@@ -121,29 +104,18 @@ pub(crate) fn answer<'a>(mut client: UnixStream, serve: impl FnOnce(Request) -> 
     if limits.is_err() {
         return;
     }
-    let Some(request) = line(&mut client).and_then(|text| Request::parse(&text)) else {
-        let _ = client.write_all(b"{\"ok\":false,\"error\":{\"message\":\"no such request\"}}\n");
-        return;
-    };
-    let (json, descriptors) = match serve(request) {
-        Ok(Reply { mut json, descriptors }) => {
+    let refused = |error: Value| json!({ "ok": false, "error": error });
+    let answer = match line(&mut client).and_then(|text| Request::parse(&text)).map(serve) {
+        None => refused(json!({ "kind": ErrorKind::InvalidArgument.name(), "message": "no such request" })),
+        Some(Err(e)) => {
+            refused(json!({ "kind": e.kind().name(), "errno": e.errno(), "message": e.message() }))
+        }
+        Some(Ok(mut json)) => {
             json["ok"] = true.into();
-            (json, descriptors)
-        }
-        Err(e) => {
-            let error = json!({ "kind": e.kind().name(), "errno": e.errno(), "message": e.message() });
-            (json!({ "ok": false, "error": error }), Vec::new())
+            json
         }
     };
-    let text = format!("{json}\n");
-    let raw: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
-    if raw.is_empty() {
-        let _ = client.write_all(text.as_bytes());
-        return;
-    }
-    let rights = [ControlMessage::ScmRights(&raw)];
-    let text = [IoSlice::new(text.as_bytes())];
-    let _ = sendmsg::<()>(client.as_raw_fd(), &text, &rights, MsgFlags::MSG_NOSIGNAL, None);
+    let _ = client.write_all(format!("{answer}\n").as_bytes());
 }
 
 /// The line that a client sends, within its time.

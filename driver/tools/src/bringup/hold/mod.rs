@@ -7,7 +7,6 @@
 pub(crate) mod control;
 pub(crate) mod state;
 
-use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use csm::{Error, Result};
@@ -17,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::failure::Done;
 use crate::run::Run;
-use control::{Reply, Request, Server};
+use control::{Request, Server};
 use state::Entry;
 
 /// How often a held device is looked at.
@@ -27,24 +26,18 @@ const WATCH: Duration = Duration::from_secs(1);
 pub(crate) trait Held {
     /// What was set up, as the state file says it: the same as long as it is held.
     fn describe(&self) -> Value;
-    /// How it is now.
+    /// How it is now. The other end is asked if `link` says that the link may be touched: on one that is dead the access
+    /// makes the host fence it.
     ///
     /// # Errors
     /// Where the device cannot be asked.
-    fn status(&mut self) -> Result<Value>;
+    fn status(&mut self, link: bool) -> Result<Value>;
     /// What happened since the last time, in words: faults and the like.
     ///
     /// # Errors
     /// Where the device cannot be asked.
     fn events(&mut self) -> Result<Vec<String>> {
         Ok(Vec::new())
-    }
-    /// What another process may have of it: descriptors, and what they are, for the request `open`.
-    ///
-    /// # Errors
-    /// Where it must not.
-    fn share(&self) -> Result<(Value, Vec<BorrowedFd<'_>>)> {
-        Ok((json!({}), Vec::new()))
     }
     /// The calls and register accesses so far, in words.
     fn trace(&self) -> Vec<String> {
@@ -83,13 +76,12 @@ pub(crate) fn hold(run: &Run, server: &Server, entry: &Entry, held: &mut dyn Hel
         let mut end = None;
         if let Some(client) = server.accept()? {
             control::answer(client, |request| match request {
-                Request::Status => held.status().map(Reply::json),
-                Request::Open => held.share().map(|(json, descriptors)| Reply { json, descriptors }),
+                Request::Status { link } => held.status(link),
                 Request::Detach { force } => match held.detach(force) {
                     Ok(Left::Refused(e)) => Err(e),
                     Ok(Left::Gone) => {
                         end = Some(Ok(()));
-                        Ok(Reply::json(json!({})))
+                        Ok(json!({}))
                     }
                     Err(e) => {
                         let message = e.message().to_owned();

@@ -33,6 +33,12 @@ pub(crate) fn name_of(uri: &Uri) -> Result<String> {
     Ok(name)
 }
 
+/// The name that an operator means: that of a state file, or of the device that a URI says.
+pub(crate) fn name_given(run: &Run, text: &str) -> Result<String> {
+    let is_name = check_name(text).is_ok() && run.run_dir().join(format!("{text}.json")).exists();
+    if is_name || !text.contains(':') { Ok(text.to_owned()) } else { name_of(&csm::cluster::uri(text)?) }
+}
+
 fn check_name(name: &str) -> Result<()> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-:,".contains(c);
     if name.is_empty() || name.len() > 100 || name.starts_with('.') || !name.chars().all(plain) {
