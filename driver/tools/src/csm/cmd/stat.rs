@@ -2,7 +2,9 @@
 
 use clap::Args;
 use csm::units::format_size;
-use csm::{CoherenceReport, MemberInfo, MemoryType, NodeInfo, NodeState, RegionInfo, RegionStats, Result, TableLease};
+use csm::{
+    CoherenceReport, MemberInfo, MemoryType, NodeInfo, NodeState, RegionInfo, RegionStats, Result, TableLease,
+};
 use serde_json::{Value, json};
 
 use super::{At, Report, table_json, time};
