@@ -105,6 +105,13 @@ impl Facts {
         }
     }
 
+    /// The device's driver, where it is a variant of vfio-pci.
+    pub(super) fn variant(&self) -> Option<&str> {
+        let own = self.address.to_string();
+        let driver = self.members.iter().find(|member| member.name == own)?.driver.as_deref();
+        driver.filter(|driver| *driver != "vfio-pci")
+    }
+
     /// Whether `other` is a device of the group that VFIO has.
     pub(super) fn has(&self, other: PciAddress) -> bool {
         let name = other.to_string();

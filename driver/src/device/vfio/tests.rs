@@ -144,7 +144,9 @@ fn vfio_s_own_and_variant_drivers_will_do_and_a_neighbour_s_driver_is_the_kernel
         &["group 7 is not VFIO's alone", "0000:01:00.1 1af4:1110 e1000e", "0000:01:00.1/driver/unbind"],
     );
     assert!(!facts.not_viable().message().contains("0000:01:00.0/driver/unbind"));
-    assert_eq!(machine.facts("0000:02:00.0").expect("a variant").group, 8);
+    let variant = machine.facts("0000:02:00.0").expect("a variant");
+    assert_eq!((variant.group, variant.variant()), (8, Some("mlx5_vfio_pci")));
+    assert_eq!(facts.variant(), None);
     refused(machine.facts("0000:03:00.0"), ErrorKind::InUse, &["held by somebody_s"]);
     fs::create_dir(unnamed.join("vfio-dev")).expect("mkdir");
     assert_eq!(machine.facts("0000:03:00.0").expect("the kernel says so").group, 9);

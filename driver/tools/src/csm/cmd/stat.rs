@@ -115,8 +115,13 @@ fn print_nodes(out: &mut Output, nodes: &[NodeInfo]) -> Result<()> {
 
 /// What the nodes do for coherence, in words.
 fn coherence_text(report: &CoherenceReport) -> String {
-    if report.memory != MemoryType::WriteBack {
-        return "not used: the window is mapped uncached; who writes reads back".to_owned();
+    let mapped = match report.memory {
+        MemoryType::WriteBack => None,
+        MemoryType::WriteCombining => Some("write-combining"),
+        MemoryType::Uncached => Some("uncached"),
+    };
+    if let Some(mapped) = mapped {
+        return format!("not used: the window is mapped {mapped}; who writes reads back");
     }
     let who = match (report.reader_invalidates.owner, report.reader_invalidates.borrower) {
         (false, false) => "kept coherent by hardware; no node does anything",
