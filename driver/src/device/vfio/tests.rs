@@ -201,7 +201,7 @@ fn who_has_a_group_is_found_by_their_descriptors() {
 #[test]
 fn a_window_lies_in_what_can_be_mapped() {
     let mib = 1 << 20;
-    assert_eq!(window_area(mib, &[0..mib], 0x1000), Ok(0..mib));
+    assert_eq!(window_area(mib, std::slice::from_ref(&(0..mib)), 0x1000), Ok(0..mib));
     let around = [0..0x2000, 0x3000..mib];
     assert_eq!(window_area(mib, &around, 0x3000), Ok(0x3000..mib));
     let what = window_area(mib, &around, 0x2000).expect_err("the MSI-X table");

@@ -2,7 +2,9 @@
 
 use clap::Args;
 use csm::units::format_size;
-use csm::{CoherenceReport, MemberInfo, NodeInfo, NodeState, RegionInfo, RegionStats, Result, TableLease};
+use csm::{
+    CoherenceReport, MemberInfo, MemoryType, NodeInfo, NodeState, RegionInfo, RegionStats, Result, TableLease,
+};
 use serde_json::{Value, json};
 
 use super::{At, Report, table_json, time};
@@ -113,6 +115,9 @@ fn print_nodes(out: &mut Output, nodes: &[NodeInfo]) -> Result<()> {
 
 /// What the nodes do for coherence, in words.
 fn coherence_text(report: &CoherenceReport) -> String {
+    if report.memory != MemoryType::WriteBack {
+        return "not used: the window is mapped uncached; who writes reads back".to_owned();
+    }
     let who = match (report.reader_invalidates.owner, report.reader_invalidates.borrower) {
         (false, false) => "kept coherent by hardware; no node does anything",
         (false, true) => "not kept coherent for borrowers; they write back and invalidate",
