@@ -22,7 +22,6 @@ use crate::units::TIB;
 use crate::uri::Uri;
 
 const WINDOW_PREFIX: &str = "csm-tf.";
-const RUN_DIR: &str = "/run/csm";
 const VIA: &str = "/dev/tfshmem";
 /// As the state file has it once the link is up.
 const ATTACHED: &str = "\"state\": \"attached\"";
@@ -90,8 +89,7 @@ fn via(uri: &Uri) -> Result<PathBuf> {
 
 /// Whether a process holds the link, and is done with setting it up.
 fn check_attached(uri: &Uri, name: &str) -> Result<()> {
-    let dir = std::env::var_os("CSM_RUN_DIR").filter(|dir| !dir.is_empty());
-    let path = dir.map_or_else(|| PathBuf::from(RUN_DIR), PathBuf::from).join(format!("{name}.json"));
+    let path = file::run_dir().join(format!("{name}.json"));
     let state = fs::read_to_string(&path).unwrap_or_default();
     let held = file::is_flocked(&path);
     let why = match (held, state.contains(ATTACHED)) {
