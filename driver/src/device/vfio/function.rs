@@ -103,7 +103,7 @@ fn reach(roots: &Roots, facts: &Facts, open: &mut Open) -> Result<(File, Keep)> 
         }
         if Instant::now() >= deadline {
             let text = format!(
-                "IOMMU group {number} of PCI device {address} is in use: {}; the kernel gives a group to one process alone: for several, let one hold it and lend it: csm-bringup attach 'vfio:{address}'",
+                "IOMMU group {number} of PCI device {address} is in use: {}; the kernel gives a group to one process alone: end that one, and for several start csm-bringup attach 'vfio:{address}' first, which lends it",
                 users_of(roots, number)
             );
             return Err(Error::new(ErrorKind::InUse, text));
