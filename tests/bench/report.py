@@ -8,8 +8,8 @@ import stats
 WORKS = {
     "share": ("Sharing a table between two processes",
               "A table of three columns (int64, float64, string; 32 bytes a row; batches of at most 32 MiB) is made by one "
-              "process and read by another. Python on both sides, but where it says C++. libcsm's first row copies the table "
-              "in, as its peers must; the others build it where readers read it."),
+              "process and read by another, Python on both sides, but where it says C++. libcsm builds it where readers read "
+              "it; `copied in` starts from a table in the process's own memory, as its peers must."),
     "message": ("Small messages and descriptors", "Between two processes; the bare exchange of a cache line is the limit."),
     "build": ("Building tables with Arrow", "Arrow C++'s builders and CSV reader with a region's memory pool, beside "
               "Arrow's own pools."),

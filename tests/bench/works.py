@@ -116,9 +116,8 @@ def program(work, name):
     return register
 
 
-@program("share", "share")
-def share(tools):
-    env = {"CSM_LIBRARY": str(tools.library())}
+def share_ends(tools):
+    """The interpreters of the peers, as peers/share.py takes them."""
     ends = []
     for interpreter in ("arrow", "plasma", "vineyard"):
         try:
@@ -129,7 +128,17 @@ def share(tools):
         ends.append(f"c++={tools.cpp('share')}")
     except Unavailable as why:
         ends.append(f"c++=missing:{why}")
-    return [Program("share", "share", [sys.executable, str(BENCH / "peers/share.py"), *tools.options, *ends], env, 5400)]
+    return ends
+
+
+@program("share", "share")
+def share(tools):
+    env = {"CSM_LIBRARY": str(tools.library())}
+    ends = share_ends(tools)
+    programs = [Program("share", "share", [sys.executable, str(BENCH / "peers/share.py"), *tools.options, *ends], env, 5400)]
+    if not tools.quick:
+        programs.append(Program("system calls", "share", [sys.executable, str(BENCH / "peers/count.py"), *ends], env))
+    return programs
 
 
 @program("build", "build")

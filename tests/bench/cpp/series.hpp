@@ -38,7 +38,7 @@ inline std::string Quoted(const std::string& text) {
 // What every sample of a series has in common.
 struct What {
   std::string work, variant, who, step, includes;
-  double x = 0;
+  double x = 0;  // for plots; 0: nothing is varied
   bool warm = true;
   bool limit = false;
   std::string unit = "s";
@@ -58,9 +58,10 @@ class Recorder {
 
   void Print() const {
     for (const auto& [what, samples] : series_) {
-      std::printf("{\"work\": %s, \"case\": %s, \"x\": %.17g, \"who\": %s, \"what\": %s, \"unit\": %s, \"warm\": %s, "
+      const std::string x = what.x > 0 ? ", \"x\": " + std::to_string(what.x) : "";
+      std::printf("{\"work\": %s, \"case\": %s%s, \"who\": %s, \"what\": %s, \"unit\": %s, \"warm\": %s, "
                   "\"limit\": %s, \"includes\": %s, \"samples\": [",
-                  Quoted(what.work).c_str(), Quoted(what.variant).c_str(), what.x, Quoted(what.who).c_str(),
+                  Quoted(what.work).c_str(), Quoted(what.variant).c_str(), x.c_str(), Quoted(what.who).c_str(),
                   Quoted(what.step).c_str(), Quoted(what.unit).c_str(), what.warm ? "true" : "false",
                   what.limit ? "true" : "false", Quoted(what.includes).c_str());
       for (size_t i = 0; i < samples.size(); ++i) std::printf("%s%.9g", i == 0 ? "" : ", ", samples[i]);

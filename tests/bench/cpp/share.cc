@@ -143,7 +143,7 @@ std::string Field(const std::string& line, const std::string& key) {
 arrow::Status Run(const std::string& role, const std::string& place, int64_t size_bytes) {
   const std::string uri = "shm:" + place;
   const int64_t start = bench::NowNs();
-  const int64_t region_bytes = (size_bytes + size_bytes / 8 + (96 << 20)) >> 21 << 21;
+  const int64_t region_bytes = (size_bytes + size_bytes / 8 + (24 << 20)) >> 21 << 21;
   const bool writes = role == "writer";
   ARROW_ASSIGN_OR_RAISE(auto region, writes ? csm::Region::Create(uri + "?size=" + std::to_string(region_bytes))
                                             : csm::Region::Open(uri));

@@ -19,13 +19,17 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 MIB = 1 << 20
 STEPS = ("build", "put", "open", "first value", "first scan", "second scan")
+# What is reported: the first value from the name on, and the sums.
+REPORTED = ("build", "put", "open", "open to first value", "first scan", "second scan", "end to end")
+COLD_ONLY = ("setup", "from nothing")
 
 # who: (module or program, interpreter, what put and open include, copies of the table in memory at once)
 PEERS = {
-    "libcsm": ("share_csm", "arrow", "publish copies the table into the region; open takes a lease", 2),
-    "libcsm, built in place": ("share_csm_placed", "arrow", "the columns are written in the region, publish copies nothing", 1),
-    "libcsm, in place, huge pages": ("share_csm_huge", "arrow", "as in place, hugepages=thp, the reader's region prefaulted", 1),
-    "libcsm, in place, C++": ("share_csm.cc", None, "as in place, csm/arrow.hpp in C++", 1),
+    "libcsm": ("share_csm_placed", "arrow", "build writes the columns in the region, put publishes and copies nothing, open takes "
+               "a lease", 1),
+    "libcsm, copied in": ("share_csm", "arrow", "the table is built in the process's own memory, and publishing copies it", 2),
+    "libcsm, huge pages": ("share_csm_huge", "arrow", "as libcsm, with hugepages=thp and the reader's region prefaulted", 1),
+    "libcsm, C++": ("share_csm.cc", None, "as libcsm, with csm/arrow.hpp in C++", 1),
     "Arrow IPC file": ("share_file", "arrow", "put writes a file in /dev/shm and renames it; open maps it", 2),
     "Arrow IPC over a pipe": ("share_pipe", "arrow", "put only offers; open to first scan write, transfer and read it", 2),
     "Arrow Flight, TCP": ("share_flight", "arrow", "put only offers; open to first scan transfer it over loopback", 3),
@@ -38,7 +42,7 @@ INCLUDES = {
     "build": "storing every byte of the table in the memory it is built in, with numpy (C++: a loop)",
     "put": "from a built table to one that other processes can open",
     "open": "from the name to the first batch",
-    "first value": "reading one value of the first batch",
+    "open to first value": "from the name to one value of the first batch",
     "first scan": "getting the other batches and reading every byte once, page faults included",
     "second scan": "reading every byte again",
     "end to end": "build, put, open, first value and first scan",
@@ -105,10 +109,10 @@ def session(argv, place, size_bytes, rounds, expected):
                 raise Failed(f"{argv[-1]}: read value {got['value']} and sum {got['sum']}, "
                              f"not {number} and {expected[number]}")
             figures = {step: {**took, **got}[step] for step in STEPS}
+            figures["open to first value"] = figures["open"] + figures["first value"]
             figures["end to end"] = sum(figures[step] for step in STEPS[:-1])
-            if number == 0:
-                figures["setup"] = setup
-                figures["from nothing"] = figures["end to end"] + setup
+            figures["setup"] = setup
+            figures["from nothing"] = figures["end to end"] + setup
             figures["faults"] = took["faults"] + got["faults"]
             yield figures
     finally:
@@ -149,8 +153,8 @@ def label(mib):
     return f"{mib} MiB" if mib < 1024 else f"{mib // 1024} GiB"
 
 
-def commands(pythons):
-    """The argv of each peer that can be had; the others are reported."""
+def commands(pythons, quiet=False):
+    """The argv of each peer that can be had; the others are reported, unless it was done before."""
     for who, (module, interpreter, *_rest) in PEERS.items():
         if interpreter is None:
             program = pythons.get("c++", "missing:it was not built")
@@ -158,10 +162,10 @@ def commands(pythons):
         else:
             program = pythons.get(interpreter, "missing:no interpreter was given")
             argv, why = [program, str(HERE / "child.py"), module], program
-        if why.startswith("missing:"):
-            emit(missing=who, why=why[8:])
-        else:
+        if not why.startswith("missing:"):
             yield who, argv
+        elif not quiet:
+            emit(missing=who, why=why[8:])
 
 
 def measure(mib, sessions, rounds, peers, python):
@@ -193,9 +197,9 @@ def measure(mib, sessions, rounds, peers, python):
 def report(who, case, mib, taken):
     for warm in (False, True):
         rounds = [r for one in taken for r in (one[1:] if warm else one[:1])]
-        for step in (*STEPS, "end to end") if warm else (*STEPS, "end to end", "setup", "from nothing"):
+        for step in REPORTED if warm else REPORTED + COLD_ONLY:
             emit(case=case, x=mib * MIB, who=who, what=step, unit="s", warm=warm,
-                 samples=[r[step] / 1e9 for r in rounds], includes=f"{INCLUDES[step]}", limit=False,
+                 samples=[r[step] / 1e9 for r in rounds], includes=INCLUDES[step], limit=False,
                  note=PEERS[who][2],
                  **({"counts": {"page_faults": sorted(r["faults"] for r in rounds)[len(rounds) // 2]}}
                     if step == "end to end" else {}))
@@ -213,11 +217,12 @@ def main():
     if pythons.get("arrow", "missing:").startswith("missing:"):
         return
     for mib in sizes:
-        sessions, rounds = (5, 9) if mib < 64 else (3, 4) if given.quick or mib > 512 else (5, 6)
+        sessions, rounds = (3, 6) if given.quick else (5, 9) if mib < 64 else (5, 6) if mib < 512 else (3, 4)
         measure(mib, sessions, rounds, peers, pythons["arrow"])
     if given.quick:
         for mib in (1024, 4096):
             emit(missing=label(mib), why="left out by --quick")
 
 
-main()
+if __name__ == "__main__":
+    main()

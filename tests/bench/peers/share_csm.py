@@ -10,8 +10,8 @@ import table
 from peer_base import PrivateWriter, Reader as Base, streamed
 
 def region_size(size_bytes):
-    """Room for the table, its descriptor and the books; two MiB to each batch's four buffers for what rounding takes."""
-    return (size_bytes + size_bytes // 8 + (96 << 20)) >> 21 << 21
+    """Room for the table and what its extents are rounded up by, its descriptor and the region's books."""
+    return (size_bytes + size_bytes // 8 + (24 << 20)) >> 21 << 21
 
 
 class Writer(PrivateWriter):
