@@ -33,13 +33,20 @@ def is_ours(who):
 
 
 def group(records):
-    """Ordered: (work, what, case, warm) to an ordered dict of who to (record, summary)."""
+    """Ordered: (work, what, case, warm) to an ordered dict of who to (record, summary).
+
+    A limit that was measured warm alone is the limit of the cold figures too, where there are no warm ones.
+    """
     groups = OrderedDict()
     for record in records:
         if not record.get("samples"):
             continue
         key = (record["work"], record["what"], record.get("case", ""), bool(record.get("warm", True)))
         groups.setdefault(key, OrderedDict())[record["who"]] = (record, summarize(record))
+    for key in list(groups):
+        twin = (*key[:3], not key[3])
+        if twin in groups and all(record.get("limit") for record, _ in groups[key].values()):
+            groups[twin].update(groups.pop(key))
     return groups
 
 

@@ -41,6 +41,10 @@ class Stats(unittest.TestCase):
             found = stats.not_ahead(stats.group([record("libcsm", [1.0]), record("loop", [limit], limit=True)]))
             self.assertEqual(bool(found), listed, limit)
 
+    def test_a_limit_that_is_warm_alone_is_that_of_cold_figures(self):
+        groups = stats.group([record("libcsm", [1.0], warm=False), record("loop", [0.5], limit=True)])
+        self.assertEqual([loss["ratio"] for loss in stats.not_ahead(groups)], [0.5])
+
     def test_own_variants_and_other_machines_are_no_rivals(self):
         records = [record("libcsm", [1.0]), record("libcsm, C++", [0.1]), record("POWER9", [0.1], elsewhere=True)]
         self.assertEqual(stats.not_ahead(stats.group(records)), [])
