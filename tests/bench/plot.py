@@ -31,11 +31,28 @@ def curves(records):
         for who, (record, figures) in members.items():
             if isinstance(record.get("x"), (int, float)) and figures["median"] > 0:
                 works.setdefault(work, {}).setdefault(step, {}).setdefault(who, []).append(
-                    (record["x"], figures, record["unit"], bool(record.get("limit"))))
+                    (record["x"], figures, record["unit"], bool(record.get("limit")), case))
     for work, steps in works.items():
+        steps = {step: dict(curve for who, points in by_who.items() for curve in variants(who, points))
+                 for step, by_who in steps.items()}
         varied = {step: by_who for step, by_who in steps.items() if any(len({p[0] for p in c}) > 1 for c in by_who.values())}
         if varied:
             yield work, varied
+
+
+def variants(who, points):
+    """One curve, or one for each variant where several points have the same x: their cases share words that x does not change."""
+    if len({p[0] for p in points}) == len(points):
+        return [(who, points)]
+    seen = {}
+    for x, *_, case in points:
+        for word in case.split(", "):
+            seen.setdefault(word, set()).add(x)
+    curves = {}
+    for point in points:
+        label = ", ".join([who, *(word for word in point[-1].split(", ") if len(seen[word]) > 1)])
+        curves.setdefault(label, []).append(point)
+    return list(curves.items())
 
 
 def draw(work, steps, path):

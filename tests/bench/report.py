@@ -142,15 +142,17 @@ def short(groups, headlines):
         members = groups.get((line["work"], line["what"], line.get("case", ""), line.get("warm", True)), {})
         us = line.get("us", stats.US)
         if us not in members:
+            rows.append([line["text"], "not measured", "", ""])
             continue
-        unit, ours = members[us][0]["unit"], members[us][1]["median"]
-        rivals = [(figures["median"], who) for who, (record, figures) in members.items()
-                  if not stats.is_ours(who) and not stats.is_elsewhere(record) and who not in line.get("not", [])]
+        record, ours = members[us][0], members[us][1]["median"]
+        unit = record["unit"]
+        rivals = [(figures["median"], who) for who, (theirs, figures) in members.items()
+                  if not stats.is_ours(who) and not stats.is_elsewhere(theirs) and who not in line.get("not", [])]
         if not rivals:
             rows.append([line["text"], stats.shown(ours, unit), "", ""])
             continue
-        theirs, who = (max if unit in stats.RATES else min)(rivals)
-        times = stats.ratio(theirs, ours, unit)
+        theirs, who = (max if stats.more_is_better(record) else min)(rivals)
+        times = stats.ratio(theirs, ours, record)
         rows.append([line["text"], stats.shown(ours, unit), f"{who}: {stats.shown(theirs, unit)}",
                      "" if times is None else f"{stats.digits(times)}×"])
     return "\n".join([SHORT_BEGIN, table(["what", "libcsm", "best other", "ratio"], rows), SHORT_END])
@@ -160,6 +162,12 @@ def short_of(text):
     """The short table in a report or a README, or None."""
     found = re.search(re.escape(SHORT_BEGIN) + r"\n(.*?)\n" + re.escape(SHORT_END), text, re.S)
     return found and found[1]
+
+
+def with_short_of(text, page):
+    """`text` with the short table of `page` in the place of its own."""
+    whole = re.escape(SHORT_BEGIN) + r"\n.*?" + re.escape(SHORT_END)
+    return re.sub(whole, lambda _: f"{SHORT_BEGIN}\n{short_of(page)}\n{SHORT_END}", text, count=1, flags=re.S)
 
 
 def render(data, rules, headlines, plots):

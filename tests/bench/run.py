@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures libcsm beside its peers and writes a report: report.md, report.json and an SVG a work.
 
-    run.py [--quick] [--only share,query] [--out FOLDER] [--from REPORT.json]
+    run.py [--quick] [--only share,query] [--out FOLDER] [--from REPORT.json] [--docs]
 
 Every benchmark is a program (works.py says which, and how each is built) that prints lines of JSON on stdout:
 
@@ -9,8 +9,8 @@ Every benchmark is a program (works.py says which, and how each is built) that p
      "samples": [...], "includes": "from the name to the first batch", "limit": false}
     {"work": "share", "missing": "Vineyard 0.24", "why": "no wheel for this machine"}
 
-`x` (for plots), `counts` (of things counted, such as page faults), `note` (said once of `who`) and `elsewhere` (measured on
-another machine) are optional. Samples are raw; what is made of them is in stats.py. A program compares rivals in turns; no
+`x` (for plots), `counts` (of things counted, such as page faults), `note` (said once of `who`), `elsewhere` (measured on another
+machine) and `better` ("more"; less is, but for B/s) are optional. Samples are raw; what is made of them is in stats.py. A program compares rivals in turns; no
 figure comes from two runs. One that fails is listed as missing, with its last words.
 
 Python 3.11 runs this; the plots want matplotlib, which fetch.py installs in an environment of its own.
@@ -23,11 +23,11 @@ import subprocess
 import sys
 import tempfile
 import time
-import tomllib
 from pathlib import Path
 
 import machine
 import report
+import stats
 import works
 
 HERE = Path(__file__).resolve().parent
@@ -113,6 +113,39 @@ def measure(given, out):
             "versions": machine.versions(), "records": records}
 
 
+def rounded(value):
+    """Six digits are more than any clock gave."""
+    return float(f"{value:.6g}")
+
+
+def write_json(path, data):
+    """A record a line, so that a person and a diff can read it."""
+    head = {key: value for key, value in data.items() if key != "records"}
+    lines = [json.dumps({**record, "samples": [rounded(s) for s in record["samples"]]} if "samples" in record else record)
+             for record in data["records"]]
+    text = json.dumps(head, indent=1)[:-2] + ',\n "records": [\n  ' + ",\n  ".join(lines) + "\n ]\n}\n"
+    path.write_text(text, encoding="utf-8")
+
+
+def write_report(out, data):
+    import tomllib  # here, so that the tests of everything else run with an older Python
+    write_json(out / "report.json", data)
+    drawn = plots(out, data)
+    rules = tomllib.loads((HERE / "explained.toml").read_text(encoding="utf-8"))
+    page = report.render(data, rules.get("explained", []), rules.get("short", []), drawn)
+    (out / "report.md").write_text(page, encoding="utf-8")
+    return page
+
+
+def write_docs(data):
+    """The copy that is committed: docs/benchmarks, and the README's short table."""
+    docs = machine.ROOT / "docs/benchmarks"
+    docs.mkdir(parents=True, exist_ok=True)
+    page = write_report(docs, {**data, "records": [stats.thinned(record) for record in data["records"]]})
+    readme = machine.ROOT / "README.md"
+    readme.write_text(report.with_short_of(readme.read_text(encoding="utf-8"), page), encoding="utf-8")
+
+
 def plots(out, data):
     """The plot of each work, or a record of why there is none."""
     try:
@@ -133,13 +166,13 @@ def main():
     arguments.add_argument("--only", help="works or programs, with commas")
     arguments.add_argument("--out", type=Path, default=works.TARGET / "bench", help="where the report goes")
     arguments.add_argument("--from", dest="source", type=Path, help="only write the report anew, from this report.json")
+    arguments.add_argument("--docs", action="store_true", help="also write docs/benchmarks and the README's short table")
     given = arguments.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     data = json.loads(given.source.read_text(encoding="utf-8")) if given.source else measure(given, given.out)
-    (given.out / "report.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    rules = tomllib.loads((HERE / "explained.toml").read_text(encoding="utf-8"))
-    page = report.render(data, rules.get("explained", []), rules.get("short", []), plots(given.out, data))
-    (given.out / "report.md").write_text(page, encoding="utf-8")
+    write_report(given.out, data)
+    if given.docs:
+        write_docs(data)
     say(f"the report is {given.out / 'report.md'}")
     return 0 if any("samples" in record for record in data["records"]) else 1
 

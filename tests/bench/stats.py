@@ -25,7 +25,16 @@ def summarize(record):
     """The record's figures: median, quartiles, count."""
     ordered = sorted(record["samples"])
     return {"median": quantile(ordered, 0.5), "low": quantile(ordered, 0.25), "high": quantile(ordered, 0.75),
-            "n": len(ordered)}
+            "n": record.get("n", len(ordered))}
+
+
+def thinned(record, most=101):
+    """The record with its percentiles in place of very many samples: the same median and quartiles, in a smaller file."""
+    samples = record.get("samples", [])
+    if len(samples) <= most:
+        return record
+    ordered = sorted(samples)
+    return {**record, "n": len(samples), "samples": [quantile(ordered, i / (most - 1)) for i in range(most)]}
 
 
 def is_ours(who):
@@ -50,9 +59,13 @@ def group(records):
     return groups
 
 
-def ratio(theirs, ours, unit):
+def more_is_better(record):
+    return record["unit"] in RATES or record.get("better") == "more"
+
+
+def ratio(theirs, ours, record):
     """How many times better libcsm is; None where that cannot be said."""
-    if unit in RATES:
+    if more_is_better(record):
         theirs, ours = ours, theirs
     return theirs / ours if ours > 0 and theirs >= 0 else None
 
@@ -67,7 +80,7 @@ def rival_ratio(members, who):
     if US not in members or who == US or is_elsewhere(members[who][0]):
         return None
     record, figures = members[who]
-    return ratio(figures["median"], members[US][1]["median"], record["unit"])
+    return ratio(figures["median"], members[US][1]["median"], record)
 
 
 def not_ahead(groups):

@@ -26,10 +26,17 @@ class Stats(unittest.TestCase):
         figures = stats.summarize(record("libcsm", [4, 1, 3, 2]))
         self.assertEqual((figures["low"], figures["median"], figures["high"], figures["n"]), (1.75, 2.5, 3.25, 4))
 
-    def test_more_is_better_for_rates_alone(self):
-        self.assertEqual(stats.ratio(4.0, 2.0, "s"), 2.0)
-        self.assertEqual(stats.ratio(4.0, 2.0, "B/s"), 0.5)
-        self.assertIsNone(stats.ratio(4.0, 0.0, "s"))
+    def test_percentiles_in_place_of_samples_change_no_figure(self):
+        whole = record("libcsm", [float(i * i % 1009) for i in range(5000)])
+        thin = stats.thinned(whole)
+        self.assertEqual(len(thin["samples"]), 101)
+        self.assertEqual(stats.summarize(thin), stats.summarize(whole))
+
+    def test_less_is_better_but_for_rates_and_what_says_so(self):
+        self.assertEqual(stats.ratio(4.0, 2.0, {"unit": "s"}), 2.0)
+        self.assertEqual(stats.ratio(4.0, 2.0, {"unit": "B/s"}), 0.5)
+        self.assertEqual(stats.ratio(4.0, 2.0, {"unit": "x", "better": "more"}), 0.5)
+        self.assertIsNone(stats.ratio(4.0, 0.0, {"unit": "s"}))
 
     def test_a_peer_is_beaten_clearly_or_listed(self):
         for theirs, listed in ((1.19, True), (1.21, False), (0.5, True)):
