@@ -146,14 +146,16 @@ def short(groups, headlines):
             continue
         record, ours = members[us][0], members[us][1]["median"]
         unit = record["unit"]
-        rivals = [(figures["median"], who) for who, (theirs, figures) in members.items()
+        others = [(figures["median"], who, theirs.get("limit")) for who, (theirs, figures) in members.items()
                   if not stats.is_ours(who) and not stats.is_elsewhere(theirs) and who not in line.get("not", [])]
+        # A limit stands there where it is the only other.
+        rivals = [other for other in others if not other[2]] or others
         if not rivals:
             rows.append([line["text"], stats.shown(ours, unit), "", ""])
             continue
-        theirs, who = (max if stats.more_is_better(record) else min)(rivals)
+        theirs, who, limit = (max if stats.more_is_better(record) else min)(rivals)
         times = stats.ratio(theirs, ours, record)
-        rows.append([line["text"], stats.shown(ours, unit), f"{who}: {stats.shown(theirs, unit)}",
+        rows.append([line["text"], stats.shown(ours, unit), f"{who}{' (limit)' if limit else ''}: {stats.shown(theirs, unit)}",
                      "" if times is None else f"{stats.digits(times)}×"])
     return "\n".join([SHORT_BEGIN, table(["what", "libcsm", "best other", "ratio"], rows), SHORT_END])
 
