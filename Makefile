@@ -4,7 +4,7 @@
 #   make demo            C++ loads a table into shared memory, Rust and C read it in place
 #   make test            everything that can run here; says what was skipped and how to enable it
 #   make mutants         leaves out one step of the protocols after the other: who notices?
-#   make bench           libcsm beside its peers: <target>/bench/report.md; QUICK=1 in 5 minutes, ONLY=share,query
+#   make bench           libcsm beside its peers: <target>/bench/report.md; QUICK=1 in 5 minutes, ONLY="share;query"
 #   make lint            formatting, clippy, documentation, and that include/csm.h is up to date
 #   make header          writes include/csm.h anew from ffi/
 #   make install         PREFIX=/usr/local LIBDIR=$(PREFIX)/lib DESTDIR=

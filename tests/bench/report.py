@@ -172,15 +172,20 @@ def with_short_of(text, page):
     return re.sub(whole, lambda _: f"{SHORT_BEGIN}\n{short_of(page)}\n{SHORT_END}", text, count=1, flags=re.S)
 
 
+def command(data):
+    only = data.get("only", "")
+    return "make bench" + " QUICK=1" * data["quick"] + (f' ONLY="{only}"' if only else "")
+
+
 def render(data, rules, headlines, plots):
     """The whole page. `data` is what report.json holds, `plots` the file of each work that has one."""
     records = data["records"]
     groups = stats.group(records)
     missing = [record for record in records if "missing" in record]
     page = ["# libcsm beside its peers\n",
-            f"Made by `make bench{' QUICK=1' if data['quick'] else ''}` in {data['seconds'] / 60:.0f} minutes. Ratios say how many "
-            "times better libcsm is than the other: below 1 it is worse. Rivals took turns; cold is the first time in "
-            "fresh processes, warm is after that.\n", short(groups, headlines) + "\n",
+            f"Made by `{command(data)}` in {data['seconds'] / 60:.0f} minutes. Ratios say how many times better libcsm is than "
+            "the other: below 1 it is worse. Rivals took turns; cold is the first time in fresh processes, warm is after "
+            "that.\n", short(groups, headlines) + "\n",
             "## Where libcsm is not ahead\n",
             f"Every result that is not at least {stats.CLEARLY_AHEAD}× ahead of a peer, or not within 10 % of a limit, and why.\n",
             *(list(losses(stats.not_ahead(groups), rules)) or ["None.\n"])]

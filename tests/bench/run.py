@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures libcsm beside its peers and writes a report: report.md, report.json and an SVG a work.
 
-    run.py [--quick] [--only share,query] [--out FOLDER] [--from REPORT.json] [--docs]
+    run.py [--quick] [--only "share;lineitem"] [--out FOLDER] [--from REPORT.json] [--docs]
 
 Every benchmark is a program (works.py says which, and how each is built) that prints lines of JSON on stdout:
 
@@ -95,7 +95,7 @@ def measure(given, out):
     log = Log(out / "log.txt")
     described = machine.describe()
     toolbox = works.Toolbox(given.quick, out, say, log.write)
-    only = set(given.only.split(",")) if given.only else None
+    only = set(given.only.split(";")) if given.only else None
     programs, records = [], []
     for make in works.PROGRAMS:
         if only is not None and make.work not in only and make.name not in only:
@@ -109,7 +109,7 @@ def measure(given, out):
     for program in programs:
         records += run_program(program, log)
     described["load after"] = " ".join(f"{load:.1f}" for load in os.getloadavg())
-    return {"quick": given.quick, "seconds": round(time.monotonic() - start), "machine": described,
+    return {"quick": given.quick, "only": given.only or "", "seconds": round(time.monotonic() - start), "machine": described,
             "versions": machine.versions(), "records": records}
 
 
@@ -163,7 +163,7 @@ def plots(out, data):
 def main():
     arguments = argparse.ArgumentParser(description="Measures libcsm beside its peers and writes a report.")
     arguments.add_argument("--quick", action="store_true", help="at most five minutes of measuring on two processors")
-    arguments.add_argument("--only", help="works or programs, with commas")
+    arguments.add_argument("--only", help="works or programs, with semicolons")
     arguments.add_argument("--out", type=Path, default=works.TARGET / "bench", help="where the report goes")
     arguments.add_argument("--from", dest="source", type=Path, help="only write the report anew, from this report.json")
     arguments.add_argument("--docs", action="store_true", help="also write docs/benchmarks and the README's short table")

@@ -147,19 +147,19 @@ def share_ends(tools):
     return ends
 
 
-@program("share", "share")
+@program("share", "sharing a table")
 def share(tools):
     env = {"CSM_LIBRARY": str(tools.library())}
     ends = share_ends(tools)
-    programs = [Program("share", "share", [sys.executable, str(BENCH / "peers/share.py"), *tools.options, *ends], env, 5400)]
+    programs = [Program("sharing a table", "share", [sys.executable, str(BENCH / "peers/share.py"), *tools.options, *ends], env, 5400)]
     if not tools.quick:
         programs.append(Program("system calls", "share", [sys.executable, str(BENCH / "peers/count.py"), *ends], env))
     return programs
 
 
-@program("build", "build")
+@program("build", "builders")
 def build(tools):
-    return [Program("build", "build", [tools.cpp("build"), *tools.options])]
+    return [Program("builders", "build", [tools.cpp("build"), *tools.options])]
 
 
 @program("build", "lineitem")
@@ -167,21 +167,21 @@ def lineitem(tools):
     return [Program("lineitem", "build", [tools.cpp("lineitem"), fetched("lineitem"), *tools.options])]
 
 
-@program("query", "query, C++")
+@program("query", "Acero, C++")
 def query_cpp(tools):
-    return [Program("query, C++", "query", [tools.cpp("query"), fetched("lineitem"), *tools.options])]
+    return [Program("Acero, C++", "query", [tools.cpp("query"), fetched("lineitem"), *tools.options])]
 
 
-@program("query", "query, Python")
+@program("query", "pyarrow")
 def query_python(tools):
     env = {"CSM_LIBRARY": str(tools.library())}
     argv = [fetched("python-arrow"), str(BENCH / "peers/query.py"), fetched("lineitem"), *tools.options]
-    return [Program("query, Python", "query", argv, env)]
+    return [Program("pyarrow", "query", argv, env)]
 
 
-@program("component", "component")
+@program("component", "components, C++")
 def component(tools):
-    return [Program("component", "component", [tools.cpp("component"), *tools.options]),
+    return [Program("components, C++", "component", [tools.cpp("component"), *tools.options]),
             Program("reference", "component", [sys.executable, str(BENCH / "reference.py")])]
 
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # The benchmarks, libcsm beside its peers: builds them, runs them one after the other, writes <target>/bench/report.md.
-# QUICK=1: at most five minutes of measuring on two processors. ONLY=share,query: those works alone.
+# QUICK=1: at most five minutes of measuring on two processors. ONLY="share;query": those works alone.
 # DOCS=1: writes docs/benchmarks and the README's short table as well.
 . "$(dirname "$0")/lib.sh"
 python=python3
