@@ -5,7 +5,7 @@
 #   make test            everything that can run here; says what was skipped and how to enable it
 #   make test-vm         in guests with real kernels: VFIO, devdax, CXL, ocxl (CSM_VM_ONLY=NAME...)
 #   make mutants         leaves out one step of the protocols after the other: who notices?
-#   make bench           the benchmarks
+#   make bench           libcsm beside its peers: <target>/bench/report.md; QUICK=1 in 5 minutes, ONLY="share;query"
 #   make lint            formatting, clippy, documentation, and that include/csm.h is up to date
 #   make header          writes include/csm.h anew from ffi/
 #   make install         PREFIX=/usr/local LIBDIR=$(PREFIX)/lib DESTDIR=
