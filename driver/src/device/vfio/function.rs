@@ -48,6 +48,8 @@ pub(crate) struct Function {
     keep: Keep,
     pub(super) address: PciAddress,
     pub(super) group: u32,
+    /// Its driver, where it is a variant of vfio-pci.
+    pub(super) variant: Option<String>,
     config: Part,
     /// Whether somebody in this process has its vectors.
     pub(super) vectors_taken: AtomicBool,
@@ -101,7 +103,7 @@ fn reach(roots: &Roots, facts: &Facts, open: &mut Open) -> Result<(File, Keep)> 
         }
         if Instant::now() >= deadline {
             let text = format!(
-                "IOMMU group {number} of PCI device {address} is in use: {}; the kernel gives a group to one process alone: for several, let one hold it and lend it: csm-bringup attach 'vfio:{address}'",
+                "IOMMU group {number} of PCI device {address} is in use: {}; the kernel gives a group to one process alone: end that one, and for several start csm-bringup attach 'vfio:{address}' first, which lends it",
                 users_of(roots, number)
             );
             return Err(Error::new(ErrorKind::InUse, text));
@@ -118,8 +120,15 @@ impl Function {
             return Err(Error::new(ErrorKind::Unsupported, text));
         }
         let config = uapi::part(&file, sys::VFIO_PCI_CONFIG_REGION_INDEX)?;
-        let vectors_taken = AtomicBool::new(false);
-        let this = Self { file, keep, address, group: facts.group, config, vectors_taken };
+        let this = Self {
+            file,
+            keep,
+            address,
+            group: facts.group,
+            variant: facts.variant().map(ToOwned::to_owned),
+            config,
+            vectors_taken: AtomicBool::new(false),
+        };
         // A BAR whose decoding is off is a SIGBUS.
         this.command(COMMAND_MEMORY, true)?;
         Ok(this)

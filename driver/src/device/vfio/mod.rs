@@ -6,9 +6,9 @@
 //!
 //! vfio-pci maps every BAR uncached, so a store is home when a load that followed it has come back, and nothing is ever old.
 //! On POWER and ARM atomic instructions fail on such memory and no region is kept in it. The write-combining route to the same BAR is
-//! `file:/sys/bus/pci/devices/ADDRESS/resource2_wc` (as root, and without a group); cached routes are those of devices made
-//! for it: `dax:` for CXL, `thymesisflow:`. A variant driver that maps cached (some do) is treated as uncached too:
-//! the kernel does not tell, and a read-back is right for both.
+//! `file:/sys/bus/pci/devices/ADDRESS/resource2_wc` (for root; needs no group); cached routes are those of devices made
+//! for it: `dax:` for CXL, `thymesisflow:`. A variant driver may map a BAR cached, and the kernel does not tell: its BARs
+//! are no windows here, since a read-back would not bring a cached store home.
 
 mod address;
 mod function;
@@ -139,6 +139,12 @@ pub(super) fn open(uri: &Uri) -> Result<Window> {
     };
     let roots = Roots::of_this_machine();
     let function = function::open(&roots, address).map_err(about)?;
+    if let Some(driver) = &function.variant {
+        let text = format!(
+            "PCI device {address} is bound to {driver}, and how that maps a BAR is not known: bind it to vfio-pci itself (driver_override)"
+        );
+        return Err(about(Error::new(ErrorKind::Unsupported, text)));
+    }
     let part = function.bar(index).map_err(about)?;
     let off = uri.size("off")?.unwrap_or(0);
     let area = window_area(part.size_bytes, &part.mappable, off)

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::address::PciAddress;
 use crate::error::{Error, ErrorKind, Result};
+use crate::sys::file;
 
 /// Where the kernel's files are: tests have their own.
 #[derive(Clone, Debug)]
@@ -25,13 +26,7 @@ pub(super) struct Roots {
 impl Roots {
     /// This machine's; `CSM_RUN_DIR` is another directory than /run/csm.
     pub(super) fn of_this_machine() -> Self {
-        let run = std::env::var_os("CSM_RUN_DIR").filter(|dir| !dir.is_empty());
-        Self {
-            sys: "/sys".into(),
-            dev: "/dev".into(),
-            proc: "/proc".into(),
-            run: run.map_or_else(|| "/run/csm".into(), PathBuf::from),
-        }
+        Self { sys: "/sys".into(), dev: "/dev".into(), proc: "/proc".into(), run: file::run_dir() }
     }
 }
 
@@ -103,6 +98,13 @@ impl Facts {
                 Err(facts.not_bound(&format!("PCI device {address} {what}, and must be bound to vfio-pci")))
             }
         }
+    }
+
+    /// The device's driver, where it is a variant of vfio-pci.
+    pub(super) fn variant(&self) -> Option<&str> {
+        let own = self.address.to_string();
+        let driver = self.members.iter().find(|member| member.name == own)?.driver.as_deref();
+        driver.filter(|driver| *driver != "vfio-pci")
     }
 
     /// Whether `other` is a device of the group that VFIO has.

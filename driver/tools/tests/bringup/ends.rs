@@ -148,3 +148,18 @@ fn an_interrupt_ends_the_wait_and_removes_the_window() {
     assert!(code == 5 && err.contains("interrupted: stopped waiting for node 1's greeting"), "{code}: {err}");
     assert!(!is_there(&name));
 }
+
+#[test]
+fn a_link_that_dies_is_noticed_by_both_ends() {
+    let scratch = Scratch::new("dies");
+    let uri = format!("incoherent:{}", name("dies"));
+    let zero =
+        scratch.start(&["selftest", &format!("{uri}?size=8M"), "--node", "0", "--quick", "--timeout", "3s"]);
+    let one = scratch.start(&["selftest", &format!("{uri}?loss=50000"), "--node", "1", "--timeout", "3s"]);
+    let (code, out, err) = outcome(zero.wait_with_output().expect("wait"));
+    assert!(code == 4 && out.is_empty() && err.contains("node 1 gave no sign of life"), "{code}: {out}{err}");
+    // When it dies depends on how often the ends look: node 1 may be in the middle of reading something.
+    let (code, out, err) = outcome(one.wait_with_output().expect("wait"));
+    assert!(matches!(code, 4 | 6) && out.is_empty() && err.contains("node 0"), "{code}: {out}{err}");
+    assert!(!is_there(&name("dies")));
+}

@@ -1,6 +1,7 @@
 //! `csm-bringup` as an operator runs it: on this machine, which has none of the devices, and on made-up /sys and /dev.
 #![allow(clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod afu;
 mod bench;
 mod ends;
 mod errors;

@@ -24,7 +24,7 @@ impl Tree {
         self.root.to_str().expect("UTF-8")
     }
 
-    pub(crate) fn file(&self, path: &str, text: &str) -> &Self {
+    pub(crate) fn file(&self, path: &str, text: impl AsRef<[u8]>) -> &Self {
         let path = self.root.join(path);
         fs::create_dir_all(path.parent().expect("parent")).expect("directory");
         fs::write(path, text).expect("file");

@@ -1,8 +1,7 @@
 //! What the reference work measured on its cluster, to stand beside this machine's figures.
 //!
-//! "Memory disaggregation: ThymesisFlow and Arrow" (TU Delft and HPI): two AC922 (POWER9), ThymesisFlow between
-//! them; figures of its own CSV files. Another machine, another link: they say what this kind of link does, and not what
-//! this machine ought to do.
+//! From the CSV files of abs-tudelft/memory-disaggregation-ThymesisFlow-Arrow: two AC922 (POWER9) with ThymesisFlow
+//! between them. Another machine, another link: they say what this kind of link does, and not what this machine ought to do.
 
 /// A figure of the reference on its local memory and on its remote memory, with what differs from the row it stands beside.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

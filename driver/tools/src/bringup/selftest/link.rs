@@ -124,8 +124,8 @@ impl<'a> Link<'a> {
         Ok(())
     }
 
-    /// Goes through a range piece by piece, `passes` of equal length a piece for the progress bar: alive, as the other
-    /// end sees it, and ready to be interrupted.
+    /// Goes through a range piece by piece, or through one of so many pieces: alive, as the other end sees it, with a
+    /// progress bar, and ready to be interrupted.
     pub(super) fn chunks(
         &mut self,
         what: &str,

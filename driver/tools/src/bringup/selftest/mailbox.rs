@@ -154,8 +154,14 @@ impl Link<'_> {
         self.memory.acquire(off..off + LINE);
         let (beat, given_up) = (self.memory.load(off), self.memory.load(off + WORD));
         let is_over = self.id != 0 && given_up == self.id;
-        if let Some(partner) = &mut self.partner {
-            partner.check(is_over)?;
+        match self.partner.take() {
+            // It has told that it ends, and its last words say why.
+            Some(partner) if is_over => partner.join(self.run, self.timeout)?,
+            Some(mut partner) => {
+                partner.check()?;
+                self.partner = Some(partner);
+            }
+            None => {}
         }
         if is_over {
             let text =

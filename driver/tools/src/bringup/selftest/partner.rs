@@ -2,11 +2,14 @@
 
 use std::io::Read;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use csm::{Error, ErrorKind};
 use csm_tools::fail::{one_line, system};
 
 use crate::failure::Done;
+use crate::run::Run;
+use crate::wait::until;
 
 /// A process that is ended, at the latest, when this goes.
 pub(super) struct Partner {
@@ -27,15 +30,13 @@ impl Partner {
         Ok(Self { child })
     }
 
-    /// An error with the process's last words, if it has ended, or (`wait`) when it does, unless it ended well.
-    fn ended(&mut self, wait: bool) -> Done {
-        let failed = |e: &_| system("waitpid(node 1's process)", e);
-        let status = if wait {
-            Some(self.child.wait().map_err(|e| failed(&e))?)
-        } else {
-            self.child.try_wait().map_err(|e| failed(&e))?
-        };
-        let Some(status) = status else { return Ok(()) };
+    /// Whether the process has ended, as it should.
+    ///
+    /// # Errors
+    /// With its last words, when it ended otherwise.
+    fn has_ended(&mut self) -> Done<bool> {
+        let status = self.child.try_wait().map_err(|e| system("waitpid(node 1's process)", &e))?;
+        let Some(status) = status else { return Ok(false) };
         let mut words = String::new();
         if let Some(mut stderr) = self.child.stderr.take() {
             // Words that cannot be read are none.
@@ -43,21 +44,21 @@ impl Partner {
         }
         let words = one_line(&words);
         if status.success() || words.contains(super::VERDICT) {
-            return Ok(());
+            return Ok(true);
         }
         let words = words.trim_start_matches("csm-bringup: error: ");
         let text = format!("node 1's process ended ({status}): {words}");
         Err(Error::new(ErrorKind::Closed, text).into())
     }
 
-    /// An error if the process has ended. One that says it is ending is waited for: it knows why.
-    pub(super) fn check(&mut self, is_ending: bool) -> Done {
-        self.ended(is_ending)
+    /// An error if the process has ended as it should not.
+    pub(super) fn check(&mut self) -> Done {
+        self.has_ended().map(drop)
     }
 
     /// Waits until it has ended, which it is about to do.
-    pub(super) fn join(mut self) -> Done {
-        self.ended(true)
+    pub(super) fn join(mut self, run: &Run, timeout: Duration) -> Done {
+        until("node 1's process to end", timeout, run.interrupt(), || Ok(self.has_ended()?.then_some(())))
     }
 }
 

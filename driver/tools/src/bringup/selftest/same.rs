@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use super::link::{CHUNK_BYTES, Link};
+use super::link::Link;
 use super::memory::{Cells, WORD, mix, powers_of_two, words};
 use super::report::{Step, Verdict};
 use crate::failure::Done;
@@ -94,7 +94,6 @@ fn look(link: &mut Link<'_>, writer: u64, spots: &[u64]) -> Done<Value> {
 fn search(link: &mut Link<'_>, salt: u64, missing: &[u64]) -> Done<HashMap<u64, u64>> {
     let wanted: HashMap<u64, u64> = missing.iter().map(|off| (mix(salt, *off), *off)).collect();
     let mut found = HashMap::new();
-    debug_assert!(CHUNK_BYTES.is_multiple_of(WORD));
     link.chunks("search", link.data(), 1, |memory, chunk| {
         memory.acquire(chunk.clone());
         for at in words(chunk) {

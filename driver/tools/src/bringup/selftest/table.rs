@@ -55,7 +55,9 @@ impl Drop for Scratch<'_> {
 /// Publishes on node 0, reads on node 1.
 pub(super) fn run(mut work: Work<'_>) -> Done<Step> {
     let step = if work.ends.node == 0 { work.own()? } else { work.borrow()? };
-    work.partner.take().map_or(Ok(()), Partner::join)?;
+    if let Some(partner) = work.partner.take() {
+        partner.join(work.run, work.timeout)?;
+    }
     Ok(step)
 }
 
@@ -72,7 +74,7 @@ impl Work<'_> {
             if answer.is_none()
                 && let Some(partner) = partner
             {
-                partner.check(false)?;
+                partner.check()?;
             }
             Ok(answer)
         })
