@@ -6,7 +6,7 @@ use crate::output::Output;
 
 /// Prints `rows` under `header`, each column as wide as its widest cell; a header that ends in `>` aligns
 /// its column to the right.
-pub(crate) fn print<const N: usize>(out: &mut Output, header: [&str; N], rows: &[[String; N]]) -> Result<()> {
+pub fn print<const N: usize>(out: &mut Output, header: [&str; N], rows: &[[String; N]]) -> Result<()> {
     let right = header.map(|name| name.ends_with('>'));
     let header = header.map(|name| name.trim_end_matches('>').to_owned());
     let mut width = [0; N];

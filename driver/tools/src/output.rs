@@ -13,26 +13,26 @@ use csm::Result;
 use crate::fail;
 
 /// A buffered output that remembers why it failed.
-pub(crate) struct Output {
+pub struct Output {
     inner: io::BufWriter<Box<dyn Write + Send>>,
     trouble: Trouble,
 }
 
 /// The failure of an [`Output`], if there was one.
 #[derive(Clone)]
-pub(crate) struct Trouble {
+pub struct Trouble {
     name: Arc<str>,
     first: Arc<Mutex<Option<io::Error>>>,
 }
 
 impl Output {
     /// Standard output.
-    pub(crate) fn stdout() -> Self {
+    pub fn stdout() -> Self {
         Self::new("standard output", Box::new(io::stdout()))
     }
 
     /// The file at `path`, made or cut to nothing, or standard output.
-    pub(crate) fn create(path: Option<&Path>) -> Result<Self> {
+    pub fn create(path: Option<&Path>) -> Result<Self> {
         let Some(path) = path else { return Ok(Self::stdout()) };
         let file = File::create(path).map_err(|e| fail::system(format_args!("create {path:?}"), &e))?;
         Ok(Self::new(&format!("file {path:?}"), Box::new(file)))
@@ -43,22 +43,23 @@ impl Output {
         Self { inner: io::BufWriter::with_capacity(1 << 18, inner), trouble }
     }
 
-    pub(crate) fn trouble(&self) -> Trouble {
+    /// Where its failure will be kept.
+    pub fn trouble(&self) -> Trouble {
         self.trouble.clone()
     }
 
     /// Writes a line.
-    pub(crate) fn line(&mut self, text: impl std::fmt::Display) -> Result<()> {
+    pub fn line(&mut self, text: impl std::fmt::Display) -> Result<()> {
         writeln!(self, "{text}").map_err(|e| self.trouble.error(&e))
     }
 
     /// Writes `value` as JSON, indented.
-    pub(crate) fn json(&mut self, value: &serde_json::Value) -> Result<()> {
+    pub fn json(&mut self, value: &serde_json::Value) -> Result<()> {
         self.line(format_args!("{value:#}"))
     }
 
     /// Flushes: what a command says it wrote was written.
-    pub(crate) fn finish(mut self) -> Result<()> {
+    pub fn finish(mut self) -> Result<()> {
         self.flush().map_err(|e| self.trouble.error(&e))
     }
 }
@@ -69,7 +70,7 @@ impl Trouble {
     }
 
     /// The failed write, if it was that, else `other`.
-    pub(crate) fn or(&self, other: csm::Error) -> csm::Error {
+    pub fn or(&self, other: csm::Error) -> csm::Error {
         let first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
         first.as_ref().map_or(other, |e| self.error(e))
     }
@@ -100,6 +101,6 @@ impl Write for Output {
 }
 
 /// Whether bytes that are not text would end up on somebody's screen.
-pub(crate) fn is_screen(path: Option<&PathBuf>) -> bool {
+pub fn is_screen(path: Option<&PathBuf>) -> bool {
     path.is_none() && io::stdout().is_terminal()
 }
