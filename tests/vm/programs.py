@@ -26,6 +26,10 @@ class Missing(Exception):
     """A program or library that has not been built or installed: what it is, and how to get it."""
 
 
+class NoToolchain(Exception):
+    """Rust's target for an instruction set is not installed, and is not always to be had."""
+
+
 def output(argv, **more):
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, universal_newlines=True, cwd=ROOT, **more)
     if done.returncode:
@@ -76,6 +80,8 @@ def cargo_environment(arch):
     _, prefix, target = TOOLS[arch]
     if target is None:
         return dict(os.environ)
+    if not Path(output(["rustc", "--print", "target-libdir", "--target", target]).strip()).is_dir():
+        raise NoToolchain(f"rustup target add {target}")
     name = target.upper().replace("-", "_")
     return {**os.environ, f"CARGO_TARGET_{name}_LINKER": f"{prefix}gcc", "CARGO_PROFILE_DEV_OPT_LEVEL": "1",
             "CARGO_PROFILE_DEV_DEBUG": "0"}
