@@ -19,7 +19,6 @@ import stats  # noqa: E402
 
 SCALES = {"ns": (1e-9, "seconds"), "s": (1, "seconds"), "B/s": (1 / (1 << 30), "GiB/s"), "B": (1 / (1 << 20), "MiB"),
           "count": (1, "count"), "x": (1, "times")}
-COLOURS = plt.get_cmap("tab10").colors
 MOST_STEPS = 9
 
 
@@ -58,11 +57,13 @@ def variants(who, points):
 def draw(work, steps, path):
     steps = dict(sorted(steps.items(), key=lambda item: item[0].endswith(", cold"))[:MOST_STEPS])
     everyone = list(dict.fromkeys(who for by_who in steps.values() for who in by_who))
-    # libcsm's own ways share a colour family's place: they come first, and are drawn thick.
+    # libcsm's own come first, and are drawn thick.
     everyone.sort(key=lambda who: not stats.is_ours(who))
+    colours = plt.get_cmap("tab10" if len(everyone) <= 10 else "tab20").colors
     columns = min(3, len(steps))
     rows = -(-len(steps) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(3.6 * columns, 2.7 * rows + 0.6), squeeze=False)
+    width = max(3.6 * columns, 7.2)
+    figure, axes = plt.subplots(rows, columns, figsize=(width, 2.7 * rows), squeeze=False)
     handles = {}
     for ax, (step, by_who) in zip(axes.flat, steps.items()):
         for who, points in by_who.items():
@@ -72,7 +73,7 @@ def draw(work, steps, path):
             spread = [[y - p[1]["low"] * factor for y, p in zip(ys, points)],
                       [p[1]["high"] * factor - y for y, p in zip(ys, points)]]
             ours = stats.is_ours(who)
-            handles[who] = ax.errorbar(xs, ys, yerr=spread, color=COLOURS[everyone.index(who) % len(COLOURS)],
+            handles[who] = ax.errorbar(xs, ys, yerr=spread, color=colours[everyone.index(who) % len(colours)],
                                        linewidth=2 if ours else 1, linestyle="--" if points[0][3] else "-",
                                        marker="o" if ours else "s", markersize=3, elinewidth=0.6,
                                        label=who + (" (limit)" if points[0][3] else ""))
@@ -87,18 +88,24 @@ def draw(work, steps, path):
         ax.grid(True, which="major", linewidth=0.3)
     for ax in axes.flat[len(steps):]:
         ax.remove()
-    figure.legend(handles.values(), [h.get_label() for h in handles.values()], loc="lower center", ncol=min(4, len(handles)),
-                  frameon=False)
-    figure.tight_layout(rect=(0, 0.04 + 0.03 * (len(handles) // 4), 1, 1))
+    labels = [handle.get_label() for handle in handles.values()]
+    # As many columns as fit, at 0.062 inches a letter and 0.4 for the line.
+    across = max(1, min(len(labels), int(width / (0.062 * max(map(len, labels)) + 0.4))))
+    legend_inches = 0.16 * -(-len(labels) // across) + 0.1
+    figure.set_size_inches(width, 2.7 * rows + legend_inches)
+    figure.legend(handles.values(), labels, loc="lower center", ncol=across, frameon=False)
+    figure.tight_layout(rect=(0, legend_inches / (2.7 * rows + legend_inches), 1, 1))
     figure.savefig(path, metadata={"Date": None, "Creator": None})
     plt.close(figure)
 
 
 def axis_label(x, work):
-    if work in ("share", "message", "flush", "build") and x >= 1024:
-        return next(f"{x / scale:g} {name}" for scale, name in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
-                    if x >= scale)
-    return f"{x:g}"
+    if work in ("share", "message", "flush", "build"):
+        scales = ((1 << 30, " GiB"), (1 << 20, " MiB"), (1 << 10, " KiB"))
+    else:
+        scales = ((1e6, " M"), (1e3, " k"))
+    scale, name = next((s for s in scales if x >= s[0]), (1, ""))
+    return f"{x / scale:.3g}{name}"
 
 
 def main(report, folder):

@@ -72,9 +72,11 @@ def step_tables(groups, work):
         yield table(["", *cases], [[name(cases.values(), who), *(cell(members, who) for members in cases.values())]
                                    for who in everyone]) + "\n"
         if len(includes) > 1:
+            said = {}
             for who in everyone:
-                said = next((members[who][0].get("includes", "") for members in cases.values() if who in members), "")
-                yield f"- {who}: {said}"
+                record = next(members[who][0] for members in cases.values() if who in members)
+                said.setdefault(record.get("includes", ""), []).append(who)
+            yield from (f"- {'; '.join(whose)}: {text}" for text, whose in said.items())
             yield ""
 
 

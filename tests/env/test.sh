@@ -3,6 +3,7 @@
 # process after the other, so that one lane alone would leave processors idle. A stage's output comes when it ends; at
 # the end there is what passed, failed and was skipped.
 # `test.sh STAGE...` runs those alone, one after the other. CSM_NO_SKIP=1: a skipped stage is a failed one.
+# CSM_VM=1: the guests of `make test-vm` too, which take some hundred megabytes to download.
 . "$(dirname "$0")/lib.sh"
 here=tests/env
 mkdir -p "$TARGET"
@@ -43,6 +44,7 @@ compiled() {
     stage quickstart $here/quickstart.sh
     stage readme $here/readme.py "$OUT/csm"
     stage demo $here/demo.sh
+    [ -z "${CSM_VM:-}" ] || stage vm $here/vm.sh
     stage report python3 -m unittest discover -s tests/bench -p 'test_*.py'
 }
 

@@ -19,6 +19,7 @@ from machines import ARCHES, MACHINES
 
 BOOT_SECONDS = 90
 TAIL_LINES = 60
+HEARING_SECONDS, HEARING_TRIES = 10, 6
 
 
 class Failed(Exception):
@@ -85,15 +86,11 @@ class Guest:
     def run(self, command, expect=(), timeout=60, status=0):
         """Runs a line of shell, gives back what it printed. `status`: what it must end with, None for anything.
         `expect`: markers, each of which must be in what it printed."""
-        if "\n" in command or len(command) > 3800:
-            raise ValueError("one line, shorter than the console's buffer")
+        if "\n" in command or len(command) > 3800 or not command.isascii():
+            raise ValueError("one line of ASCII, shorter than the console's buffer")
         self.nonce += 1
         self._say(f"$ {command}")
-        try:
-            self.process.stdin.write(f"{self.nonce} {command}\n".encode())
-            self.process.stdin.flush()
-        except OSError as why:
-            raise self.failed(f"cannot be told {command!r}: {why}") from why
+        self._send(f"{self.nonce} {len(command)} {command}\n", f"@run {self.nonce}", command)
         output, end = self._until(f"@done {self.nonce} ", timeout, command)
         text = "\n".join(output[:-1] if output and not output[-1] else output)
         ended = int(end.split()[2])
@@ -135,6 +132,30 @@ class Guest:
             self._say(line)
             self.lines.put(line)
         self.lines.put(None)
+
+    def _send(self, line, heard, what):
+        """Sends a line until the guest has heard it: a serial line may lose some of it on a busy machine."""
+        for _ in range(HEARING_TRIES):
+            try:
+                self.process.stdin.write(line.encode())
+                self.process.stdin.flush()
+            except OSError as why:
+                raise self.failed(f"cannot be told {what!r}: {why}") from why
+            deadline = time.monotonic() + HEARING_SECONDS
+            while time.monotonic() < deadline:
+                try:
+                    got = self.lines.get(timeout=max(0, deadline - time.monotonic()))
+                except queue.Empty:
+                    break
+                if got is None:
+                    raise self.failed(f"it stopped before {what!r}")
+                if got == heard:
+                    return
+                if got.startswith("@again"):
+                    break
+            # Ends whatever part of it has arrived.
+            line = "\n" + line.lstrip("\n")
+        raise self.failed(f"it does not hear {what!r}")
 
     def _until(self, marker, seconds, what):
         """The lines up to the one that begins with `marker`, and that one."""

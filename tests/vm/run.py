@@ -85,6 +85,10 @@ def run_scenarios(names, verbose):
             with laboratory(verbose) as lab:
                 module.scenario(lab)
             passed, word = passed + 1, "ok"
+        except programs.NoToolchain as how:
+            word = "SKIPPED"
+            with open(fetch.TARGET / "refused", "a", encoding="utf-8") as refused:
+                print(f"SKIPPED, NO TOOLCHAIN: guests, {name}. To enable: {how}", file=refused)
         except (Failed, AssertionError, LookupError, programs.Missing) as why:
             failed, word = failed + 1, "FAILED"
             print(why, flush=True)

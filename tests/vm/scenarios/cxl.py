@@ -1,4 +1,4 @@
-"""An x86-64 guest makes a region of a volatile CXL memory device: a table through /dev/dax0.0, then the conformance suite."""
+"""An x86-64 guest makes a region of a volatile CXL memory device: a table through /dev/dax0.0, then a part of the conformance suite."""
 
 import programs
 import tables
@@ -10,4 +10,5 @@ def scenario(lab):
     a.run(f"csm create '{uri.format(0)}'", expect=["slot 0"])
     tables.pass_on(a, uri.format(0), a, uri.format(1))
     a.run(f"csm destroy '{uri.format(0)}'")
-    print(tables.conformance(a, "dax:/dev/dax0.0", 256))
+    # Every access to it goes through the emulated device's decoders: the whole suite would take minutes.
+    print(tables.conformance(a, "dax:/dev/dax0.0", 256, only="'a borrower'"))

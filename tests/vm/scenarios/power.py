@@ -5,4 +5,4 @@ import thymesisflow
 
 def scenario(lab):
     lender, borrower = thymesisflow.boot(lab, "ppc", base=0x9000_0000_0000)
-    thymesisflow.everyday(lender, borrower)
+    thymesisflow.everyday(lender, borrower, has_csm=False)
