@@ -4,12 +4,13 @@
 //! It says where everything is before anything is: a region has a fixed slot (never `auto`), so that the effective
 //! address that a lender hands to its borrowers can be computed. What is wrong is named with file, line
 //! and column. The file is parsed as a tree with positions (`text`), read into plain structs (`read`, `mount`), and
-//! checked as a whole (`check`); it opens nothing. May use error, units, uri, the addresses of `map`
-//! and what `afu` knows of links.
+//! each value for itself (`option`) and all as a whole (`check`); it opens nothing. May use error, units, uri, the addresses of
+//! `map`, what `afu` knows of links, and the bounds of a region's layout.
 
 mod check;
 mod mount;
 mod name;
+mod option;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -151,12 +152,24 @@ impl Cluster {
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] with the nodes that there are.
     pub fn node(&self, id: u64) -> Result<&Node> {
-        self.nodes.iter().find(|node| node.id == id).ok_or_else(|| {
-            let nodes: Vec<_> =
-                self.nodes.iter().map(|node| format!("{} ({})", node.id, node.name)).collect();
-            let text = format!("cluster file {:?} has no node {id}; it has {}", self.path, nodes.join(", "));
-            Error::new(ErrorKind::InvalidArgument, text)
-        })
+        self.nodes.iter().find(|node| node.id == id).ok_or_else(|| self.no_node(&id.to_string()))
+    }
+
+    /// The node of this number or name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] with the nodes that there are.
+    pub fn node_named(&self, text: &str) -> Result<&Node> {
+        if let Ok(id) = text.parse() {
+            return self.node(id);
+        }
+        self.nodes.iter().find(|node| node.name == text).ok_or_else(|| self.no_node(&format!("{text:?}")))
+    }
+
+    fn no_node(&self, what: &str) -> Error {
+        let nodes: Vec<_> = self.nodes.iter().map(|node| format!("{} ({})", node.id, node.name)).collect();
+        let text = format!("cluster file {:?} has no node {what}; it has {}", self.path, nodes.join(", "));
+        Error::new(ErrorKind::InvalidArgument, text)
     }
 
     /// The region of this name.
@@ -213,14 +226,15 @@ impl Cluster {
 
 /// What `cluster:REGION?file=FILE&node=NODE` stands for: the URI that opens the region on that node.
 ///
-/// Without `file` it is `$CSM_CLUSTER`, else [`DEFAULT_FILE`]; without `node` the host name says which node this is.
+/// Without `file` it is `$CSM_CLUSTER`, else [`DEFAULT_FILE`]; without `node`, a number or a name, the host name says which
+/// node this is.
 ///
 /// # Errors
-/// Those of [`Cluster::load`], [`Cluster::node_here`] and [`Cluster::uri`].
-pub fn resolve(region: &str, file: Option<&Path>, node: Option<u64>) -> Result<String> {
+/// Those of [`Cluster::load`], [`Cluster::node_named`], [`Cluster::node_here`] and [`Cluster::uri`].
+pub fn resolve(region: &str, file: Option<&Path>, node: Option<&str>) -> Result<String> {
     let cluster = Cluster::load(&file.map_or_else(default_file, Path::to_owned))?;
     let node = match node {
-        Some(node) => node,
+        Some(node) => cluster.node_named(node)?.id,
         None => cluster.node_here()?.id,
     };
     cluster.uri(region, node)

@@ -3,7 +3,7 @@
 //! What both ends of a ThymesisFlow link must agree on is computed here and never written twice: the window's name and
 //! length, the effective address. What is written all the same must be right.
 
-use super::Region;
+use super::{Region, option};
 use super::read::{options, refuse_create};
 use super::text::{Table, Value};
 use crate::afu::thymesisflow::{Ports, Section, ZONE_BYTES};
@@ -126,7 +126,8 @@ fn add(uri: &mut Uri, value: &Value<'_>) -> Result<()> {
     if !uri.scheme().has(value.key) {
         return Err(value.bad(format_args!("is no option of {}: regions", uri.scheme().as_str())));
     }
-    uri.set(value.key, &value.option()?)
+    uri.set(value.key, &value.option()?)?;
+    option::check(uri, value.key).map_err(|e| value.bad(format_args!(": {e}")))
 }
 
 /// A size as URIs write it.

@@ -21,16 +21,8 @@ pub fn uri(text: &str) -> Result<Uri> {
         Some(options.remove(at).1)
     };
     let (file, node) = (take("file"), take("node"));
-    let number = |node: &String| {
-        node.parse::<u64>().map_err(|_| {
-            let text = format!(
-                "node={node}: not a node's number; leave it out where the host name says which node this is"
-            );
-            Error::new(ErrorKind::InvalidArgument, text)
-        })
-    };
-    let node = node.as_ref().map(number).transpose().map_err(about)?;
-    let mut uri = Uri::parse(&resolve(&region, file.as_deref().map(Path::new), node).map_err(about)?)?;
+    let resolved = resolve(&region, file.as_deref().map(Path::new), node.as_deref()).map_err(about)?;
+    let mut uri = Uri::parse(&resolved)?;
     for (key, value) in options {
         if let Some(given) = uri.get(key).filter(|given| *given != value) {
             let text = format!("{key}={value}: the cluster description says {key}={given}; leave it out");
@@ -70,10 +62,11 @@ device = "shm:cluster-trades"
             (found.name(), found.get("slot"), found.get("access")),
             ("cluster-trades", Some("3"), Some("ro"))
         );
+        assert_eq!(name("&node=a").expect("by its name").get("node"), Some("0"));
         for (options, kind, part) in [
             ("", ErrorKind::InvalidArgument, "a.example"),
             ("&node=7", ErrorKind::InvalidArgument, "no node 7"),
-            ("&node=a", ErrorKind::InvalidArgument, "node=a"),
+            ("&node=b", ErrorKind::InvalidArgument, "no node \"b\"; it has 0 (a)"),
             ("&node=0&slot=4", ErrorKind::OptionMismatch, "says slot=3"),
             ("&node=0&sise=4", ErrorKind::BadUri, "sise"),
             ("&node", ErrorKind::BadUri, "no value"),

@@ -128,9 +128,16 @@ fn region(table: Table<'_>, nodes: &[At<Node>]) -> Result<(Region, Vec<Range<usi
     let highest = nodes.iter().map(|node| node.what.id).max().unwrap_or(0);
     let nodes_max = match table.get("nodes") {
         None => NODES_DEFAULT.max(highest + 1),
-        Some(value) => Some(value.whole()?).filter(|nodes| *nodes > highest).ok_or_else(|| {
-            value.bad(format_args!("is too few: there is a node {highest}; write {} or more", highest + 1))
-        })?,
+        Some(value) => match value.whole()? {
+            nodes if nodes <= highest => {
+                let least = highest + 1;
+                return Err(value.bad(format_args!("is too few: there is a node {highest}; write {least} or more")));
+            }
+            nodes if nodes > NODES_MAX => {
+                return Err(value.bad(format_args!("= {nodes}: a region has room for {NODES_MAX} nodes at most")));
+            }
+            nodes => nodes,
+        },
     };
     let mut spans = Vec::new();
     for (id, at, part) in parts {

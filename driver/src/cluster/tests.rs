@@ -282,3 +282,39 @@ fn a_file_that_is_not_there() {
         "{e}"
     );
 }
+
+#[test]
+fn values_that_a_region_would_refuse() {
+    for (option, part) in [
+        ("coherence = \"foo\"", "use gc or lender or lc"),
+        ("protect = \"maybe\"", "use no or yes"),
+        ("members = 99999999", "out of range; use 1 to 4096"),
+        ("leases = 0", "leases=0 is out of range"),
+        ("catalog = \"many\"", "not a whole number"),
+        ("catalog = 0", "catalog=0 is out of range"),
+        ("nodes = 100000", "room for 4096 nodes at most"),
+    ] {
+        let column = option.find(" = ").expect("a value") + 4;
+        wrong("slot = 0 ", &format!("slot = 0\n{option} "), &format!("20:{column}"), part);
+    }
+    wrong("section = 0", "access = \"r\"", "30:10", "use rw or ro");
+    wrong("section = 0", "wait = 10", "30:8", "write it as 10s or 500ms");
+    let simulated = r#"
+[[node]]
+name = "a"
+id = 0
+[[region]]
+name = "r"
+owner = "a"
+size = "64M"
+slot = 3
+profile = "bad"
+[region.on.a]
+device = "incoherent:r"
+"#;
+    let e = parse(simulated).expect_err("profile");
+    assert!(e.message().starts_with("c.toml:10:11: region \"r\": profile: "), "{e}");
+    for good in ["\"lender\"\nline = 64\nprotect = true\nmembers = 4096", "\"gc\"\ncatalog = \"0x100\""] {
+        parse(&simulated.replace("\"bad\"", good)).expect(good);
+    }
+}
