@@ -3,9 +3,9 @@
 //! What both ends of a ThymesisFlow link must agree on is computed here and never written twice: the window's name and
 //! length, the effective address. What is written all the same must be right.
 
-use super::{Region, option};
 use super::read::{options, refuse_create};
 use super::text::{Table, Value};
+use super::{Region, option};
 use crate::afu::thymesisflow::{Ports, Section, ZONE_BYTES};
 use crate::error::Result;
 use crate::units::{GIB, MIB, TIB, format_size};

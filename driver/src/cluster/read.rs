@@ -131,10 +131,14 @@ fn region(table: Table<'_>, nodes: &[At<Node>]) -> Result<(Region, Vec<Range<usi
         Some(value) => match value.whole()? {
             nodes if nodes <= highest => {
                 let least = highest + 1;
-                return Err(value.bad(format_args!("is too few: there is a node {highest}; write {least} or more")));
+                return Err(
+                    value.bad(format_args!("is too few: there is a node {highest}; write {least} or more"))
+                );
             }
             nodes if nodes > NODES_MAX => {
-                return Err(value.bad(format_args!("= {nodes}: a region has room for {NODES_MAX} nodes at most")));
+                return Err(
+                    value.bad(format_args!("= {nodes}: a region has room for {NODES_MAX} nodes at most"))
+                );
             }
             nodes => nodes,
         },

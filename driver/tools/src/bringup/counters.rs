@@ -38,6 +38,7 @@ pub(crate) struct Counters {
 impl Counters {
     pub(crate) fn run(self, run: &Run) -> Done {
         // A URI counts whoever attached its card; a name is that of a state file.
+        let held = state::name_given(run, &self.name).and_then(|name| state::find(run, &name));
         let uri = match self.name.contains(':') {
             true => csm::cluster::uri(&self.name)?,
             false => Uri::parse(state::find(run, &self.name)?.uri())?,
@@ -51,7 +52,13 @@ impl Counters {
             End::Memory { .. } => Side::Memory,
             End::Compute { .. } => Side::Compute,
         };
-        let mut reader = CounterReader::open(&roots(run), &link.afu, side)?;
+        let attached = held.is_ok_and(|found| found.live);
+        let idle = "nothing is attached on this machine by that name: csm-bringup attach does it";
+        let mut reader = CounterReader::open(&roots(run), &link.afu, side)
+            .map_err(|e| if attached { e } else { e.hint(idle) })?;
+        if !attached {
+            run.note(format_args!("{idle}; what is counted is another attachment's traffic, or none"));
+        }
         let mut counters = reader.counters()?;
         let mut out = Output::stdout();
         if !run.json() {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
-use csm::uri::Uri;
+use csm::uri::{Scheme, Uri};
 use csm::{Error, ErrorKind};
 use csm_tools::fail::system;
 use serde_json::json;
@@ -15,6 +15,7 @@ use crate::hold::control::{Request, ask};
 use crate::hold::state::{self, Found};
 use crate::run::Run;
 use crate::steps;
+use crate::target::check_cluster;
 use crate::wait::{self, Patience};
 
 /// Ask an attach process to give its device back: the borrower's before the lender's
@@ -29,12 +30,12 @@ pub(crate) struct Detach {
     region: Option<String>,
 
     /// The cluster file; else $CSM_CLUSTER, else /etc/csm/cluster.toml
-    #[arg(long, value_name = "FILE", conflicts_with = "name")]
+    #[arg(long, value_name = "FILE")]
     cluster: Option<PathBuf>,
 
-    /// The node to be, if the host name does not say it
-    #[arg(long, value_name = "N", conflicts_with = "name")]
-    node: Option<u64>,
+    /// The node to be, by number or by its name in the cluster file, if the host name does not say it
+    #[arg(long, value_name = "NODE", conflicts_with = "name")]
+    node: Option<String>,
 
     #[command(flatten)]
     patience: Patience,
@@ -49,23 +50,44 @@ pub(crate) struct Detach {
 }
 
 impl Detach {
-    pub(crate) fn run(self, run: &Run) -> Done {
-        let name = match (&self.name, &self.region) {
-            (Some(name), _) => state::name_given(run, name)?,
+    /// The name of a state file, and the URI if one was given, or a region.
+    fn what(&self, run: &Run) -> Done<(String, Option<Uri>)> {
+        let uri = match (&self.name, &self.region) {
+            (Some(name), _) => {
+                check_cluster(name, self.cluster.as_deref())?;
+                if state::is_name(run, name) {
+                    return Ok((name.clone(), None));
+                }
+                csm::cluster::uri(name)?
+            }
             (None, Some(region)) => {
-                let uri = csm::cluster::resolve(region, self.cluster.as_deref(), self.node)?;
-                state::name_of(&Uri::parse(&uri)?)?
+                let cluster = self.cluster.as_deref();
+                Uri::parse(&csm::cluster::resolve(region, cluster, self.node.as_deref())?)?
             }
             (None, None) => {
                 return Err(Error::new(ErrorKind::InvalidArgument, "no name and no --region given").into());
             }
         };
-        let found = state::find(run, &name)?;
-        if self.dry_run {
-            let steps = Uri::parse(found.uri()).and_then(|uri| steps::detach(&uri))?;
-            return run.print(json!({ "dry_run": true, "name": name, "steps": steps }), |out| {
-                steps.iter().enumerate().try_for_each(|(i, step)| out.line(format_args!("{}. {step}", i + 1)))
+        Ok((state::name_of(&uri)?, Some(uri)))
+    }
+
+    pub(crate) fn run(self, run: &Run) -> Done {
+        let (name, uri) = self.what(run)?;
+        if let Some(uri) = &uri
+            && !matches!(uri.scheme(), Scheme::ThymesisFlow | Scheme::Vfio)
+        {
+            let why = "whoever opens it has it, and nothing is held";
+            return run.print(json!({ "uri": uri.to_string(), "held": false, "why": why }), |out| {
+                out.line(format_args!("{}: nothing to detach: {why}", uri.label()))
             });
+        }
+        let found = match (state::find(run, &name), &uri) {
+            // What would be done can be said of what is not attached.
+            (Err(_), Some(uri)) if self.dry_run => return dry_run(run, &name, uri),
+            (found, _) => found?,
+        };
+        if self.dry_run {
+            return dry_run(run, &name, &Uri::parse(found.uri())?);
         }
         if !found.live {
             return clear_up(run, &found);
@@ -85,6 +107,13 @@ impl Detach {
         })?;
         run.print(json!({ "name": name, "was": "attached" }), |out| out.line(format_args!("detached {name}")))
     }
+}
+
+fn dry_run(run: &Run, name: &str, uri: &Uri) -> Done {
+    let steps = steps::detach(uri)?;
+    run.print(json!({ "dry_run": true, "name": name, "steps": steps }), |out| {
+        steps.iter().enumerate().try_for_each(|(i, step)| out.line(format_args!("{}. {step}", i + 1)))
+    })
 }
 
 /// What a process that died left: the kernel took the device back, the files are still there.

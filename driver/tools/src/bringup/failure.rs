@@ -56,6 +56,14 @@ impl Exit {
     }
 }
 
+impl Exit {
+    /// What another process of this program ended with, when that was no success.
+    pub(crate) fn of_code(code: Option<i32>) -> Self {
+        let all = [Self::Usage, Self::Missing, Self::TimedOut, Self::Interrupted, Self::Finding];
+        all.into_iter().find(|exit| code == Some(*exit as i32)).unwrap_or(Self::Failed)
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         // The discriminants are the codes.
@@ -87,6 +95,11 @@ impl Failure {
     /// The check was made, and the answer is no.
     pub(crate) fn finding(what: impl Into<String>) -> Self {
         Self { exit: Exit::Finding, error: Error::new(ErrorKind::Unsupported, what), reported: false }
+    }
+
+    /// Another process failed, with `exit`, for this one.
+    pub(crate) fn passed_on(exit: Exit, error: Error) -> Self {
+        Self { exit, error, reported: false }
     }
 
     /// The same failure, of a command whose JSON object was printed already.

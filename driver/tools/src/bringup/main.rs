@@ -27,9 +27,10 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind as Usage;
 use clap::{CommandFactory, Parser, Subcommand};
+use csm::{Error, ErrorKind};
 use csm_tools::fail::one_line;
 
-use failure::{Done, Exit};
+use failure::{Done, Exit, Failure};
 use run::Run;
 
 /// Bring up cluster shared memory: probe the machine, plan the cluster, attach devices, test and measure the link.
@@ -111,19 +112,24 @@ fn main() -> ExitCode {
 
 /// Help and version as clap prints them; a wrong command line as one line, with where to read more.
 fn usage(e: &clap::Error) -> ExitCode {
-    if matches!(
-        e.kind(),
-        Usage::DisplayHelp | Usage::DisplayVersion | Usage::DisplayHelpOnMissingArgumentOrSubcommand
-    ) {
+    // What did not parse may still have said how errors are wanted, and by which command.
+    let args: Vec<String> =
+        std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let json = args.iter().take_while(|arg| *arg != "--").any(|arg| arg == "--json");
+    let is_help = matches!(e.kind(), Usage::DisplayHelp | Usage::DisplayVersion);
+    if is_help || !json && e.kind() == Usage::DisplayHelpOnMissingArgumentOrSubcommand {
         let failed = e.print().is_err() || e.exit_code() != 0;
         return if failed { Exit::Usage } else { Exit::Ok }.into();
     }
     let text = e.render().to_string();
-    let what = text.split("\n\n").next().unwrap_or_default();
+    let what = match e.kind() {
+        Usage::DisplayHelpOnMissingArgumentOrSubcommand => "an argument is missing",
+        _ => text.split("\n\n").next().unwrap_or_default(),
+    };
     let what = what.strip_prefix("error: ").unwrap_or(what);
-    let command = std::env::args().nth(1).filter(|arg| Line::command().find_subcommand(arg).is_some());
-    let help =
-        command.map_or_else(|| "csm-bringup help".into(), |command| format!("csm-bringup help {command}"));
-    eprintln!("csm-bringup: error: {}; see `{help}`", one_line(what));
-    Exit::Usage.into()
+    let command = args.iter().find(|arg| Line::command().find_subcommand(arg).is_some());
+    let command = command.map_or("", |command| command);
+    let help = format!("csm-bringup help {command}");
+    let text = format!("{}; see `{}`", one_line(what), help.trim_end());
+    Failure::from(Error::new(ErrorKind::InvalidArgument, text)).report(command, json).into()
 }

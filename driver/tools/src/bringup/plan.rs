@@ -18,9 +18,9 @@ pub(crate) struct Plan {
     /// The cluster file; else $CSM_CLUSTER, else /etc/csm/cluster.toml
     file: Option<PathBuf>,
 
-    /// Only this node's steps
-    #[arg(long, value_name = "N")]
-    node: Option<u64>,
+    /// Only this node's steps: its number or name
+    #[arg(long, value_name = "NODE")]
+    node: Option<String>,
 }
 
 /// One region on one node.
@@ -42,9 +42,7 @@ impl Plan {
     pub(crate) fn run(self, run: &Run) -> Done {
         let path = self.file.unwrap_or_else(csm::cluster::default_file);
         let cluster = Cluster::load(&path)?;
-        if let Some(node) = self.node {
-            cluster.node(node)?;
-        }
+        let only = self.node.map(|node| cluster.node_named(&node).map(|node| node.id)).transpose()?;
         let mut parts = Vec::new();
         for region in cluster.regions() {
             // Who lends comes first, whatever its number.
@@ -55,10 +53,15 @@ impl Plan {
                 parts.push(Part { node: cluster.node(mount.node)?, region, mount, attach, detach });
             }
         }
-        parts.retain(|part| self.node.is_none_or(|node| part.node.id == node));
+        parts.retain(|part| only.is_none_or(|node| part.node.id == node));
         let file = path.display().to_string();
         run.print(json(&cluster, &parts, &file), |out| print(out, &cluster, &parts, &file))
     }
+}
+
+/// The nodes that a region is not on.
+fn not_on<'a>(cluster: &'a Cluster, region: &'a Region) -> impl Iterator<Item = &'a Node> {
+    cluster.nodes().iter().filter(|node| region.mount(node.id).is_none())
 }
 
 fn json(cluster: &Cluster, parts: &[Part<'_>], file: &str) -> Value {
@@ -68,6 +71,7 @@ fn json(cluster: &Cluster, parts: &[Part<'_>], file: &str) -> Value {
             "owner_node": region.owner,
             "size_bytes": region.size_bytes,
             "max_bytes": region.max_bytes,
+            "not_on": not_on(cluster, region).map(|node| &node.name).collect::<Vec<_>>(),
             "address": format!("{:#x}", region.address()),
             "ea": region.mounts.iter().any(Mount::lends).then(|| format!("{:#x}", region.address())),
         })
@@ -94,7 +98,12 @@ fn json(cluster: &Cluster, parts: &[Part<'_>], file: &str) -> Value {
 
 fn print(out: &mut Output, cluster: &Cluster, parts: &[Part<'_>], file: &str) -> csm::Result<()> {
     let (nodes, regions) = (cluster.nodes().len(), cluster.regions().len());
-    out.line(format_args!("{file}: {nodes} nodes, {regions} regions; nothing wrong with it"))?;
+    let some = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    out.line(format_args!(
+        "{file}: {}, {}; nothing wrong with it",
+        some(nodes, "node"),
+        some(regions, "region")
+    ))?;
     for region in cluster.regions() {
         out.line("")?;
         out.line(format_args!(
@@ -109,6 +118,12 @@ fn print(out: &mut Output, cluster: &Cluster, parts: &[Part<'_>], file: &str) ->
             out.line(format_args!(
                 "  its effective address (EA) for the borrowers: {:#x}",
                 region.address()
+            ))?;
+        }
+        for node in not_on(cluster, region) {
+            out.line(format_args!(
+                "  note: node {} ({}) has no device for it; if it is to open it, add [region.on.{}]",
+                node.id, node.name, node.name
             ))?;
         }
         let mut number = 0;

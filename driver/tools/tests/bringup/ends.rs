@@ -123,7 +123,7 @@ fn an_end_that_is_missing_is_named() {
     let uri = format!("shm:{}", name("missing"));
     // People are told at once what to do; JSON has one object.
     for (node, part) in [
-        ("0", "selftest with --node 1 on the other machine"),
+        ("0", &format!("csm-bringup selftest '{uri}' --node 1, here")[..]),
         ("1", "selftest with --node 0 at the same time"),
     ] {
         let args = ["selftest", &uri, "--node", node, "--timeout", "100ms"];
@@ -132,6 +132,53 @@ fn an_end_that_is_missing_is_named() {
         assert!(code == 4 && out.is_empty() && err.contains(part), "{code} {out} {err}");
     }
     assert!(!is_there(&name("missing")));
+}
+
+#[test]
+fn the_other_end_s_command_names_the_region() {
+    let device = Device::new("command");
+    let uri = format!("{}&node=0", device.uri);
+    let args = ["selftest", &uri, "--timeout", "100ms"];
+    let told = format!("csm-bringup selftest '{}' --node 1, on the other machine", device.uri);
+    device.scratch.fails(4, &[&args[..], &["--json"]].concat(), &told);
+    let file = device.scratch.0.join("c.toml");
+    let text = std::fs::read_to_string(crate::example()).expect("the example");
+    let path = device.scratch.0.join("device");
+    let path = path.display();
+    let lender = text.split("[region.on.lender]").next().expect("before the devices");
+    let text = format!(
+        "{lender}[region.on.lender]\ndevice = \"file:{path}\"\nfixed = true\n[region.on.borrower]\ndevice = \"file:{path}\"\nfixed = true\n"
+    );
+    std::fs::write(&file, text.replace("\"4G\"", "\"32M\"").replace("0x9000", "0x4000")).expect("a file");
+    let file = file.to_str().expect("UTF-8");
+    let args = [
+        "selftest",
+        "--region",
+        "shared",
+        "--cluster",
+        file,
+        "--node",
+        "lender",
+        "--timeout",
+        "100ms",
+        "--json",
+    ];
+    let told =
+        format!("csm-bringup selftest --region shared --cluster {file} --node 1, on the other machine");
+    device.scratch.fails(4, &args, &told);
+    let told = format!("use --region shared --cluster {file}, or cluster:shared?file={file}");
+    for command in ["selftest", "attach", "detach"] {
+        device.scratch.fails_both(2, &[command, "cluster:shared", "--cluster", file], &told);
+    }
+}
+
+#[test]
+fn ends_on_one_machine_that_map_different_memory_are_told_so() {
+    let scratch = Scratch::new("apart");
+    let args = ["selftest", "file:/dev/zero?size=8M", "--both", "--timeout", "300ms"];
+    scratch.fails_both(4, &args, "did not find each other in the window");
+    let (_, _, err) = scratch.run(&args);
+    assert!(!err.contains("other machine") && err.contains("/dev/zero"), "{err}");
 }
 
 #[test]

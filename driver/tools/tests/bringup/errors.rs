@@ -22,6 +22,15 @@ fn wrong_command_lines() {
     ] {
         scratch.fails(2, args, part);
     }
+    for (args, part) in
+        [(&["attach", "--frob"][..], "'--frob'"), (&["detach"], "<NAME>"), (&["status", "a", "b"], "'b'")]
+    {
+        scratch.fails_both(2, args, part);
+    }
+    let (code, out, _) = scratch.run(&["--json", "frobnicate"]);
+    let json: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!((code, &json["ok"], &json["error"]["exit"]), (2, &false.into(), &2.into()));
+    assert_eq!(scratch.run(&["--json"]).0, 2);
 }
 
 #[test]
@@ -78,6 +87,7 @@ fn devices_that_are_not_there() {
     scratch.fails_both(3, &["detach", LENDER], "nothing is attached on this machine as \"0\"");
     scratch.fails_both(3, &["status", "shared"], "nothing is attached on this machine as \"shared\"");
     scratch.fails_both(3, &["counters", LENDER], "there is no AFU IBM,RMEM");
+    scratch.fails_both(3, &["counters", LENDER], "nothing is attached on this machine");
     scratch.fails_both(2, &["counters", "shm:x"], "only thymesisflow: links have counters");
     scratch.fails_both(2, &["detach", "../etc"], "use 1 to 100 letters");
     assert_eq!(scratch.json(&["status"])["attached"], serde_json::json!([]));
@@ -106,6 +116,11 @@ fn cluster_files() {
     );
     scratch.fails_both(
         3,
+        &["attach", "--cluster", file, "--region", "shared", "--node", "borrower"],
+        "no AFU IBM,RMEM",
+    );
+    scratch.fails_both(
+        3,
         &["detach", "--cluster", file, "--region", "shared", "--node", "1"],
         "as \"shared\"",
     );
@@ -122,6 +137,8 @@ fn what_needs_no_attaching_says_so() {
     for uri in ["shm:x", "incoherent:x", "file:/tmp/x", "dax:/dev/null"] {
         assert!(scratch.ok(&["attach", uri]).contains("nothing to attach"), "{uri}");
         assert_eq!(scratch.json(&["attach", uri])["held"], false);
+        assert!(scratch.ok(&["detach", uri]).contains("nothing to detach"), "{uri}");
+        assert_eq!(scratch.json(&["detach", uri, "--dry-run"])["held"], false);
     }
 }
 
@@ -137,6 +154,8 @@ fn dry_runs_touch_nothing() {
     ]);
     assert!(text.contains("write 0x78 = 0x3") && text.contains("write 0x20 = 0x520000000003"), "{text}");
     assert!(text.contains("add 1 memory blocks of 256.0 MiB at real address 0x2000000000000"), "{text}");
+    let back = scratch.ok(&["detach", LENDER, "--dry-run"]);
+    assert!(back.contains("refuse while the borrower's line"), "{back}");
     assert!(!scratch.0.join("run").exists());
 }
 

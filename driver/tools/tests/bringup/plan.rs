@@ -2,7 +2,7 @@
 
 use crate::{Scratch, example};
 
-const PLAN: &str = r#"FILE: 2 nodes, 1 regions; nothing wrong with it
+const PLAN: &str = r#"FILE: 2 nodes, 1 region; nothing wrong with it
 
 region shared: 4.0 GiB, 4.0 GiB at most, at 0x900000000000, owned by node 0
   its effective address (EA) for the borrowers: 0x900000000000
@@ -75,4 +75,20 @@ fn sections_and_bonded_ports_show_in_the_registers() {
     );
     assert!(plan.contains("at offset 0x20100000000 until"), "{plan}");
     assert!(plan.contains("write 0x78 = 0x3"), "{plan}");
+}
+
+#[test]
+fn a_node_without_a_device_is_noted_and_values_are_checked() {
+    let scratch = Scratch::new("plan-notes");
+    let file = scratch.0.join("c.toml");
+    let file = file.to_str().expect("UTF-8");
+    let text = std::fs::read_to_string(example()).expect("the example");
+    let alone = text.split("[region.on.borrower]").next().expect("the lender's part");
+    std::fs::write(file, alone).expect("a file");
+    let plan = scratch.ok(&["plan", file, "--node", "lender"]);
+    assert!(plan.contains("note: node 1 (borrower) has no device for it"), "{plan}");
+    assert_eq!(scratch.json(&["plan", file])["regions"][0]["not_on"], serde_json::json!(["borrower"]));
+    scratch.fails_both(2, &["plan", file, "--node", "lendr"], "has no node \"lendr\"; it has 0 (lender)");
+    std::fs::write(file, text.replace("slot = 0 ", "coherence = \"foo\"\nslot = 0 ")).expect("a file");
+    scratch.fails_both(2, &["plan", file], &format!("{file}:19:13: region \"shared\": coherence: "));
 }

@@ -129,6 +129,34 @@ fn a_region_is_not_destroyed_unasked() {
 }
 
 #[test]
+fn an_ordinary_file_is_made_for_the_test_and_is_never_somebody_else_s() {
+    let scratch = Scratch::new("ordinary");
+    let path = scratch.0.join("file");
+    let uri = format!("file:{}", path.display());
+    // One host's: both ends are here.
+    let text = scratch.ok(&["selftest", &uri, "--quick"]);
+    assert!(text.lines().next().expect("a title").contains("an ordinary file made for the test"), "{text}");
+    assert!(!path.exists());
+    std::fs::write(&path, vec![7; 16 << 20]).expect("a file");
+    for command in ["selftest", "bench"] {
+        for more in [&["--quick"][..], &["--quick", "--overwrite"]] {
+            scratch.fails_both(
+                1,
+                &[&[command, &uri], more].concat(),
+                "no region that can be opened: it is never overwritten",
+            );
+            assert_eq!(std::fs::read(&path).expect("as it was"), vec![7; 16 << 20]);
+        }
+        scratch.fails(2, &[command, &format!("{uri}?overwrite=yes")], "here it is --overwrite");
+    }
+    std::fs::remove_file(&path).expect("remove");
+    drop(Context::new().expect("context").create(&format!("{uri}?size=16M")).expect("region"));
+    scratch.fails(1, &["selftest", &uri, "--quick"], "add --overwrite if it may be lost");
+    passes(&scratch.json(&["selftest", &uri, "--quick", "--overwrite"]), &[]);
+    assert!(!path.exists());
+}
+
+#[test]
 fn what_cannot_be_tested_is_said() {
     let scratch = Scratch::new("bad");
     let shm = format!("shm:{}", name("bad"));
@@ -145,6 +173,11 @@ fn what_cannot_be_tested_is_said() {
         (2, &["selftest", &shm, "--timeout", "5"], "as in 30s"),
         (3, &["selftest", "dax:/dev/dax99.9", "--both"], "/dev/dax99.9"),
         (2, &["selftest", "file:relative"], "whole path"),
+        (2, &["selftest", &shm, "--node", "lender"], "knows nodes by name"),
+        (3, &["selftest", "file:/dev/csm-none", "--both"], "/dev/csm-none"),
+        (3, &["selftest", "file:/tmp/csm-none?fixed=yes", "--node", "1"], "/tmp/csm-none"),
+        (3, &["bench", "file:/dev/csm-none"], "/dev/csm-none"),
+        (3, &["attach", "file:/dev/csm-none"], "csm-bringup probe says what devices there are"),
     ] {
         scratch.fails(code, args, part);
     }

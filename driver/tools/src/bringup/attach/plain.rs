@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::failure::Done;
 use crate::run::Run;
+use crate::target::names_device;
 
 /// Says whether a region can be opened on it.
 pub(super) fn attach(run: &Run, uri: &Uri) -> Done {
@@ -21,7 +22,16 @@ pub(super) fn attach(run: &Run, uri: &Uri) -> Done {
             })?;
             "the kernel maps it for whoever may open it"
         }
-        Scheme::File => "it is a file, mapped by whoever opens the region",
+        Scheme::File => {
+            let path = run.path(uri.name());
+            if names_device(uri) {
+                File::open(&path).map_err(|e| {
+                    system(format_args!("open({path:?}, O_RDONLY)"), &e)
+                        .hint("csm-bringup probe says what devices there are")
+                })?;
+            }
+            "it is a file, mapped by whoever opens the region"
+        }
         _ => "it is memory of this host, made by csm create",
     };
     run.print(json!({ "uri": uri.to_string(), "held": false, "why": what }), |out| {

@@ -120,8 +120,9 @@ impl Bench {
             "rows": rows.iter().map(Row::json).collect::<Vec<Value>>(),
         });
         let title = format!(
-            "{}: {} of {}, {cores} processors; medians; POWER9: the reference's AC922 with ThymesisFlow, another machine",
+            "{}{}: {} of {}, {cores} processors; medians; POWER9: the reference's AC922 with ThymesisFlow, another machine",
             ends.uri,
+            ends.kind(),
             format_size(bytes),
             format_size(window.len_bytes()),
         );

@@ -35,8 +35,13 @@ pub(crate) fn name_of(uri: &Uri) -> Result<String> {
 
 /// The name that an operator means: that of a state file, or of the device that a URI says.
 pub(crate) fn name_given(run: &Run, text: &str) -> Result<String> {
-    let is_name = check_name(text).is_ok() && run.run_dir().join(format!("{text}.json")).exists();
-    if is_name || !text.contains(':') { Ok(text.to_owned()) } else { name_of(&csm::cluster::uri(text)?) }
+    if is_name(run, text) { Ok(text.to_owned()) } else { name_of(&csm::cluster::uri(text)?) }
+}
+
+/// Whether `text` is the name of a state file, or cannot be a URI.
+pub(crate) fn is_name(run: &Run, text: &str) -> bool {
+    let is_there = || check_name(text).is_ok() && run.run_dir().join(format!("{text}.json")).exists();
+    !text.contains(':') || is_there()
 }
 
 fn check_name(name: &str) -> Result<()> {

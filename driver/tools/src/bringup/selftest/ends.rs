@@ -1,17 +1,19 @@
 //! Which end this is, and the window that is tested or measured: made for that where the device makes windows, taken as
 //! it is elsewhere. What is there and may be somebody's is not destroyed unasked.
 
+use std::path::Path;
 use std::time::Duration;
 
 use csm::units::{MIB, format_size};
 use csm::uri::{OPTIONS, Scheme, Sort, Uri};
 use csm::{Context, Error, ErrorKind, Window};
+use nix::sys::statfs;
 
 use super::meeting::{is_vacant, wipe_first_page};
 use super::memory::Memory;
 use crate::failure::Done;
 use crate::run::Run;
-use crate::target::with_option;
+use crate::target::{names_device, with_option};
 use crate::wait::until;
 
 /// The smallest window that all steps fit into, and what is made where nothing else is asked for.
@@ -70,12 +72,43 @@ impl Ends {
                 return Err(Error::new(ErrorKind::InvalidArgument, text).into());
             }
         };
+        if parsed.get("overwrite").is_some() {
+            let text = format!("{}: overwrite= is for csm create; here it is --overwrite", parsed.label());
+            return Err(Error::new(ErrorKind::InvalidArgument, text).into());
+        }
         Ok(Self { uri: parsed.to_string(), parsed, asked, node, len_bytes: 0, made: false })
     }
 
     /// Whether one process is to start the other, unless it is told.
     pub(crate) fn is_one_machine(&self) -> bool {
-        self.makes_windows() && self.parsed.get("node").is_none()
+        self.is_of_one_host() && self.parsed.get("node").is_none()
+    }
+
+    /// Whether no other host can see the window.
+    pub(crate) fn is_of_one_host(&self) -> bool {
+        self.makes_windows() || self.is_ordinary()
+    }
+
+    /// Whether the window was made for the test, by this end or by node 0.
+    pub(crate) fn is_made_for_test(&self) -> bool {
+        self.made || self.node == 1 && self.is_made()
+    }
+
+    /// What the window is, where that may not be what was meant.
+    pub(crate) fn kind(&self) -> &'static str {
+        if self.is_ordinary() { ", an ordinary file made for the test" } else { "" }
+    }
+
+    /// Whether the path is that of an ordinary file, made by a region and removed with it, or of none yet.
+    fn is_ordinary(&self) -> bool {
+        if self.parsed.scheme() != Scheme::File || names_device(&self.parsed) {
+            return false;
+        }
+        let path = Path::new(self.parsed.name());
+        let Ok(meta) = path.metadata() else { return true };
+        let is_huge =
+            || statfs::statfs(path).is_ok_and(|found| found.filesystem_type() == statfs::HUGETLBFS_MAGIC);
+        meta.is_file() && (self.parsed.get("fixed").is_some() || !is_huge())
     }
 
     fn makes_windows(&self) -> bool {
@@ -95,6 +128,19 @@ impl Ends {
         let uri =
             if options.is_empty() { label.to_owned() } else { format!("{label}?{}", options.join("&")) };
         with_option(&uri, "node", 1)
+    }
+
+    /// What to type after the command for `node`.
+    pub(crate) fn for_node(&self, node: u64) -> String {
+        let uri = self.other_uri();
+        let uri = uri.strip_suffix("node=1").unwrap_or(&uri).trim_end_matches(['?', '&']);
+        match self.parsed.scheme() {
+            // The two ends of this link are different devices, with the same options for the window.
+            Scheme::ThymesisFlow if !self.asked.starts_with("cluster:") => {
+                format!("URI --node {node}, with the URI of that end")
+            }
+            _ => format!("'{uri}' --node {node}"),
+        }
     }
 
     /// The region that is made in the window: as large as it is, with room for two nodes and little more. What the window
@@ -144,6 +190,9 @@ impl Ends {
     /// # Errors
     /// When it holds something that may not be lost.
     pub(crate) fn open_alone(&mut self, overwrite: bool, size_bytes: u64) -> Done<(Option<Made>, Memory)> {
+        if self.is_ordinary() && Path::new(self.parsed.name()).symlink_metadata().is_ok() {
+            self.check_ordinary(overwrite)?;
+        }
         if overwrite {
             self.clear()?;
         }
@@ -187,6 +236,22 @@ impl Ends {
         }
     }
 
+    /// An ordinary file is somebody's, unless it is a region that may go.
+    fn check_ordinary(&self, overwrite: bool) -> Done {
+        let is_region = Context::new()?.open(&self.uri).is_ok();
+        if is_region && overwrite {
+            return Ok(());
+        }
+        let advice = if is_region {
+            "a region, and would be destroyed; choose another path, or add --overwrite if it may be lost"
+        } else {
+            "an ordinary file, and no region that can be opened: it is never overwritten; choose a path where nothing is, \
+             or add fixed=yes to test on it as on a device's window"
+        };
+        let text = format!("{} is there already: it is {advice}", self.parsed.label());
+        Err(Error::new(ErrorKind::RegionExists, text).into())
+    }
+
     fn wait(&self, run: &Run, timeout: Duration) -> Done<Window> {
         let what = format!(
             "{}, which node 0 makes: run csm-bringup selftest with --node 0 at the same time",
@@ -201,7 +266,7 @@ impl Ends {
 
     /// Whether windows of this scheme are made by node 0.
     fn is_made(&self) -> bool {
-        self.makes_windows() || self.parsed.scheme() == Scheme::File
+        self.makes_windows() || self.is_ordinary()
     }
 
     /// Destroys the region that is in the window, if it is not in use.

@@ -59,13 +59,13 @@ pub(super) fn run(link: &mut Link<'_>) -> Done<Step> {
         ),
         (Some(128), _) => (
             Verdict::Fail,
-            format!("neighbours 64 bytes apart disturb each other ({}), though the device says lines of {said} bytes", counts(0)),
+            format!("neighbours 64 bytes apart disturb each other ({}), though the device says that its link's lines have {said} bytes", counts(0)),
         ),
         (_, 128) => (
             Verdict::Note,
-            "neighbours 64 bytes apart did not disturb each other, though the device says lines of 128 bytes. That is no proof: go on keeping 128 apart".to_owned(),
+            "neighbours 64 bytes apart did not disturb each other, though the device says that its link's lines have 128 bytes. That is no proof: go on keeping 128 apart".to_owned(),
         ),
-        _ => (Verdict::Pass, format!("neighbours 64 bytes apart do not disturb each other; the device says lines of {said} bytes")),
+        _ => (Verdict::Pass, format!("neighbours 64 bytes apart do not disturb each other; the device says that its link's lines have {said} bytes")),
     };
     step.add(verdict, text);
     step.details = json!({ "said_bytes": said, "measured_bytes": measured, "gaps": gaps });

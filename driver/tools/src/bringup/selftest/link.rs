@@ -23,6 +23,8 @@ pub(super) const CHUNK_BYTES: u64 = 2 << 20;
 const SPINS: u64 = 100;
 const YIELDS: u64 = 20_000;
 const NAP: Duration = Duration::from_millis(1);
+/// Where node 0 waits for somebody to come: that takes people longer.
+const NAP_ALONE: Duration = Duration::from_millis(20);
 
 /// What node 0 decides and both ends do alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +52,10 @@ pub(super) struct Link<'a> {
     pub(super) beats: u64,
     /// Which offsets node 0 has beacons at.
     pub(super) beacons: Vec<u64>,
+    /// The command that starts the other end, for people.
+    pub(super) other_command: String,
+    /// The window was made for the test, and goes with it.
+    pub(super) is_made: bool,
     /// Nothing needs to be told to the other end any more.
     pub(super) over: bool,
 }
@@ -76,6 +82,8 @@ impl<'a> Link<'a> {
             sequence: 0,
             beats: 0,
             beacons,
+            other_command: String::new(),
+            is_made: false,
             over: false,
         };
         link.set_writer(0);
@@ -141,7 +149,11 @@ impl<'a> Link<'a> {
             self.beat();
             progress.at(end - range.start);
             if self.run.interrupt().raised() {
-                return Err(Failure::interrupted("the window holds test patterns, and no region"));
+                return Err(Failure::interrupted(if self.is_made {
+                    "the window that was made for the test is removed"
+                } else {
+                    "the window holds test patterns, and no region"
+                }));
             }
             at = if every <= 1 { end } else { at + CHUNK_BYTES * every };
         }
@@ -156,6 +168,7 @@ impl<'a> Link<'a> {
     ) -> Done<T> {
         let mut deadline = Instant::now() + self.timeout;
         let mut heard = 0;
+        let nap = if self.id == 0 && self.node == 0 { NAP_ALONE } else { NAP };
         for turn in 0_u64.. {
             if let Some(answer) = look(&self.memory)? {
                 return Ok(answer);
@@ -175,7 +188,7 @@ impl<'a> Link<'a> {
             }
             if turn < YIELDS {
                 std::thread::yield_now();
-            } else if self.run.interrupt().wait(NAP) {
+            } else if self.run.interrupt().wait(nap) {
                 return Err(Failure::interrupted(&format!("stopped waiting for {what}")));
             }
         }
@@ -184,9 +197,23 @@ impl<'a> Link<'a> {
 
     fn timed_out(&self, what: &str) -> Error {
         let (other, ms) = (self.other(), self.timeout.as_millis());
+        let advice = match &self.partner {
+            Some(_) if self.id == 0 => return self.apart(),
+            Some(_) => "Its process, on this machine, lives; see --timeout".to_owned(),
+            None => format!("Run at the same time: {}; see --timeout", self.other_command),
+        };
         let text = format!(
-            "timed out: node {other} gave no sign of life for {ms} ms (waiting for {what}). Run csm-bringup selftest with --node {other} on \
-             the other machine, at the same time; see --timeout"
+            "timed out: node {other} gave no sign of life for {ms} ms (waiting for {what}). {advice}"
+        );
+        Error::new(ErrorKind::TimedOut, text)
+    }
+
+    /// Both ends are here, and did not find each other.
+    pub(super) fn apart(&self) -> Error {
+        let text = format!(
+            "timed out: the two processes, both on this machine, did not find each other in the window within {} ms: each of them maps \
+             other memory (as of /dev/zero), or what one writes is lost; a machine that is too slow for that needs another --timeout",
+            self.timeout.as_millis()
         );
         Error::new(ErrorKind::TimedOut, text)
     }

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::link::Link;
 use super::memory::{Cells, LINE, Memory, WORD, mix};
-use crate::failure::{Done, Failure};
+use crate::failure::{Done, Exit, Failure};
 
 /// What the ends talk through: an area for each.
 pub(super) const CONTROL_BYTES: u64 = 2 * AREA_BYTES;
@@ -158,7 +158,10 @@ impl Link<'_> {
             // It has told that it ends, and its last words say why.
             Some(partner) if is_over => partner.join(self.run, self.timeout)?,
             Some(mut partner) => {
-                partner.check()?;
+                partner.check().map_err(|failure| {
+                    let alone = self.id == 0 && failure.exit() == Exit::TimedOut;
+                    if alone { Failure::from(self.apart()) } else { failure }
+                })?;
                 self.partner = Some(partner);
             }
             None => {}

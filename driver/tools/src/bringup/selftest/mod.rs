@@ -44,13 +44,13 @@ use crate::wait::duration;
 /// Test the memory behind a window, and what its link needs for coherence
 ///
 /// Run it on both ends at the same time: with --node 0 where the region's owner will be, with --node 1 on the other
-/// machine. On shm: and incoherent:, and with --both, it starts the other end itself. What the window holds is lost.
+/// machine. On shm:, incoherent: and ordinary files, and with --both, it starts the other end itself. What the window holds is lost.
 #[derive(Args)]
 pub(crate) struct Selftest {
     #[command(flatten)]
     target: Target,
 
-    /// Start the other end here as well, as a process (the default for shm: and incoherent: without --node)
+    /// Start the other end here as well, as a process (the default without --node for shm:, incoherent: and ordinary files, which no other host sees)
     #[arg(long)]
     both: bool,
 
@@ -86,25 +86,28 @@ impl Selftest {
             return Err(Error::new(ErrorKind::InvalidArgument, text).into());
         }
         let (mut made, memory) = ends.open(run, self.timeout, self.overwrite)?;
+        let other_command = self.other_command(&ends);
         let partner = if both { Some(Partner::start(&self.other_args(&ends))?) } else { None };
         if ends.node == 0 && !both {
-            run.note(format_args!(
-                "waiting for node 1: csm-bringup selftest ... --node 1 on the other machine"
-            ));
+            run.note(format_args!("waiting for node 1: {other_command}"));
         }
         let window = describe(&memory);
         // Elsewhere atomic instructions fail on memory that is not cached.
         let keeps_regions =
             memory.0.coherence().memory == MemoryType::WriteBack || cfg!(target_arch = "x86_64");
         let title = format!(
-            "{}: {}, lines of {} bytes here, node {} of 0 and 1",
+            "{}{}: {}, cache lines of {} bytes here and link lines of {}, node {} of 0 and 1",
             ends.uri,
+            ends.kind(),
             format_size(memory.0.len_bytes()),
             memory.0.line_bytes(),
+            memory.0.coherence().line_bytes,
             ends.node
         );
         let plan = Plan { seed: self.seed, quick: self.quick };
         let mut link = Link::new(Rc::new(memory), ends.node, plan, run, self.timeout, partner);
+        link.other_command = other_command;
+        link.is_made = ends.is_made_for_test();
         link.meet()?;
         let mut steps = vec![same::run(&mut link)?];
         if steps[0].verdict != Verdict::Fail {
@@ -137,6 +140,14 @@ impl Selftest {
             }
         }
         self::print(run, &ends, plan, &title, window, &steps)
+    }
+
+    /// What to type for the other end, and where.
+    fn other_command(&self, ends: &Ends) -> String {
+        let place = if ends.is_of_one_host() { "here" } else { "on the other machine" };
+        let other = 1 - ends.node;
+        let what = self.target.region_of(other).unwrap_or_else(|| ends.for_node(other));
+        format!("csm-bringup selftest {what}, {place}")
     }
 
     /// The command line of the other end.

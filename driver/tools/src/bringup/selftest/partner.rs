@@ -7,7 +7,7 @@ use std::time::Duration;
 use csm::{Error, ErrorKind};
 use csm_tools::fail::{one_line, system};
 
-use crate::failure::Done;
+use crate::failure::{Done, Exit, Failure};
 use crate::run::Run;
 use crate::wait::until;
 
@@ -48,7 +48,9 @@ impl Partner {
         }
         let words = words.trim_start_matches("csm-bringup: error: ");
         let text = format!("node 1's process ended ({status}): {words}");
-        Err(Error::new(ErrorKind::Closed, text).into())
+        let exit = Exit::of_code(status.code());
+        let kind = if exit == Exit::TimedOut { ErrorKind::TimedOut } else { ErrorKind::Closed };
+        Err(Failure::passed_on(exit, Error::new(kind, text)))
     }
 
     /// An error if the process has ended as it should not.
