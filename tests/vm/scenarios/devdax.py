@@ -1,11 +1,14 @@
-"""Two x86-64 guests share soft-reserved memory as /dev/dax0.0: tables in both directions, then the conformance suite."""
+"""Two x86-64 guests share soft-reserved memory as /dev/dax0.0: the self-test, tables in both directions, then the conformance
+suite."""
 
 import programs
+import selftest
 import tables
 
 
 def scenario(lab):
     a, b = lab.boot("x86-dax", "a", "b", files=tables.files(lab), extra_programs=programs.conformance("x86_64"))
+    selftest.both_ends(a, b, "dax:/dev/dax0.0?len=32M", "lc")
     # Each lends half of it.
     first, second = "dax:/dev/dax0.0?off=0&len=128M&node={}", "dax:/dev/dax0.0?off=128M&len=128M&node={}"
     a.run(f"csm create '{first.format(0)}&slot=0'", expect=["slot 0"])
