@@ -54,7 +54,9 @@ def group(records):
         key = (record["work"], record["what"], record.get("case", ""), bool(record.get("warm", True)))
         members = groups.setdefault(key, OrderedDict())
         if record["who"] in members:
-            record = {**record, "samples": members[record["who"]][0]["samples"] + record["samples"]}
+            before, figures = members[record["who"]]
+            record = {**record, "samples": before["samples"] + record["samples"],
+                      "n": figures["n"] + summarize(record)["n"]}
         members[record["who"]] = (record, summarize(record))
     for key in list(groups):
         twin = (*key[:3], not key[3])
