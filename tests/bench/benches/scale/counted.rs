@@ -8,7 +8,7 @@ use csm::{OpenOptions, Region};
 use csm_bench::Scratch;
 use csm_bench::series::{Series, missing, quick};
 
-use super::{NEW, open, point, publish, table};
+use super::{NEW, SMALL, open, point, publish, table};
 
 const TIMES: usize = 200;
 /// Below what valgrind keeps for itself.
@@ -35,13 +35,13 @@ fn counted_remove(region: &Region, name: &str) {
 pub(super) fn child(argument: &str) {
     let (names, leases) = argument.split_once(' ').expect("names and leases");
     let [names, leases] = [names, leases].map(|count| count.parse::<usize>().expect("a number"));
-    let size = (64 + names / 400).next_multiple_of(2);
+    let size = (64 + names / 400) / 2 * 2;
     let shape = format!("size={size}M&catalog={}&leases={}&{BASE}", names + 8, leases + 1000);
     let scratch = Scratch::new("counted", &shape);
     let region = scratch.region();
-    let batch = table(region, 3072);
+    let batch = table(region, SMALL);
     for i in 0..names {
-        publish(region, &format!("table-{i}"), &batch, &NEW);
+        publish(region, &format!("table-{i}"), &table(region, SMALL), &NEW);
     }
     let held: Vec<_> =
         (0..leases).map(|_| region.open_table("table-0", &OpenOptions::default()).expect("open")).collect();

@@ -5,7 +5,7 @@ use csm_bench::Scratch;
 use csm_bench::peer::Peer;
 use csm_bench::series::{quick, rounds};
 
-use super::{NEW, REPLACE, Steps, point, publish, reap, table};
+use super::{NEW, REPLACE, SMALL, Steps, point, publish, reap, table};
 
 const HELD: [&str; 4] = [
     "a new name retires nothing and looks at no lease",
@@ -27,7 +27,7 @@ pub(super) fn measure() {
     for count in [1, 10, 100, 1000, 10_000] {
         let scratch = Scratch::new("leases", &format!("size=64M&catalog=100&leases={}", count + 1000));
         let region = scratch.region();
-        let batch = table(region, 3072);
+        let batch = table(region, SMALL);
         publish(region, "held", &batch, &NEW);
         let case = format!("{count} leases");
         let mut reader = Peer::start("hold", &format!("{} held {count}", scratch.uri()));
@@ -42,10 +42,10 @@ pub(super) fn measure() {
     for count in [1, 10, 100, 1000, 10_000].into_iter().filter(|count| !quick() || *count <= 1000) {
         let scratch = Scratch::new("kept", &format!("size=128M&catalog=100&leases={}", count + 1000));
         let region = scratch.region();
-        let batch = table(region, 3072);
+        let batch = table(region, SMALL);
         let kept: Vec<_> = (0..count)
             .map(|_| {
-                publish(region, "kept", &batch, &REPLACE);
+                publish(region, "kept", &table(region, SMALL), &REPLACE);
                 region.open_table("kept", &OpenOptions::default()).expect("open")
             })
             .collect();

@@ -22,6 +22,9 @@ use csm_bench::series::{Series, rounds, time};
 const NEW: PublishOptions = PublishOptions { replace: false, seal: false };
 const REPLACE: PublishOptions = PublishOptions { replace: true, seal: false };
 
+/// Bytes of a small table: 16 rows of three columns.
+const SMALL: usize = 3 * 16 * 8;
+
 /// Three columns of 64-bit integers in the region, `bytes` together.
 fn table(region: &Region, bytes: usize) -> RecordBatch {
     let column = |seed: i64| -> ArrayRef {
@@ -117,7 +120,7 @@ fn hold(argument: &str) -> ! {
     let region = Context::new().and_then(|context| context.open(uri)).expect("open");
     let held: Vec<_> =
         (0..leases).map(|_| region.open_table(name, &OpenOptions::default()).expect("open")).collect();
-    black_box(held);
+    black_box(&held);
     peer::stay()
 }
 

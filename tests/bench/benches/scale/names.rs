@@ -7,7 +7,7 @@ use csm_bench::Scratch;
 use csm_bench::peer::{self, Peer};
 use csm_bench::series::{quick, rounds, time};
 
-use super::{NEW, Steps, open, point, publish, reap, table};
+use super::{NEW, SMALL, Steps, open, point, publish, reap, table};
 
 const WHY: [&str; 4] = [
     "a hashed catalog with open addressing, a fifth of it always free: one or two probes whatever it holds",
@@ -23,14 +23,14 @@ const JOIN: &str = "Context::open in a new process: maps, takes a member's slot;
 pub(super) fn measure() {
     let most = if quick() { 100_000 } else { 1_000_000 };
     for count in [10, 100, 1000, 10_000, 100_000, 1_000_000].into_iter().filter(|count| *count <= most) {
-        // Room for the names that come and go, and 2.5 KiB for each descriptor.
-        let size = (64 + count / 400).next_multiple_of(2);
+        // Room for the names that come and go, and 2.5 KiB for each table: its columns, a descriptor, the catalog.
+        let size = (64 + count / 400) / 2 * 2;
         let scratch = Scratch::new("names", &format!("size={size}M&catalog={}", count + 8));
         let region = scratch.region();
-        let batch = table(region, 3072);
+        let batch = table(region, SMALL);
         let names: Vec<String> = (0..count).map(|i| format!("table-{i:07}")).collect();
         for name in &names {
-            publish(region, name, &batch, &NEW);
+            publish(region, name, &table(region, SMALL), &NEW);
         }
         let case = format!("{count} names");
         Steps::measure(region, &batch, rounds(2000, 500)).print(&case, count, WHY);

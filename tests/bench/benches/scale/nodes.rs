@@ -5,7 +5,7 @@ use csm_bench::Scratch;
 use csm_bench::peer::Crowd;
 use csm_bench::series::{quick, rounds};
 
-use super::{NEW, Steps, point, publish, reap, table};
+use super::{NEW, SMALL, Steps, point, publish, reap, table};
 
 const WHY: [&str; 4] = [
     "a new name retires nothing and looks at no node",
@@ -21,7 +21,7 @@ pub(super) fn measure() {
         let shape = format!("coherence=lc&nodes={}&members=8&leases=64&catalog=100&size=192M", count + 1);
         let scratch = Scratch::new("nodes", &shape);
         let region = scratch.region();
-        let batch = table(region, 3072);
+        let batch = table(region, SMALL);
         publish(region, "held", &batch, &NEW);
         let arguments = (1..=count).map(|node| format!("{}?node={node} held 1", scratch.uri()));
         let crowd = Crowd::start("hold", arguments);

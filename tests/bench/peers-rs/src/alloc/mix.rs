@@ -14,8 +14,7 @@ use super::trace::{PAGE, touch};
 const TARGET: usize = REGION_BYTES / 10 * 6;
 const LARGEST: f64 = 4.0 * 1024.0 * 1024.0;
 const HELD: &str = "bytes held for each byte in use, at the last 20 looks: resident memory, or every page ever touched where the memory is of a fixed size";
-const FULL: &str =
-    "after all of it, share of the memory that is live when a request fails first, tables still coming and none going";
+const FULL: &str = "after all of it, share of the memory that is live when a request fails first, tables still coming and none going";
 
 /// splitmix64.
 struct Random(u64);

@@ -47,9 +47,11 @@ pub(crate) const ALL: [(&str, bool); 6] = [
     ("offset-allocator 0.2", cfg!(feature = "offset-allocator")),
 ];
 
-/// Those that could be built here.
+/// Those that could be built here: all of them, or those that the command line names by their first word.
 pub(crate) fn present() -> impl Iterator<Item = &'static str> {
-    ALL.into_iter().filter(|(_, present)| *present).map(|(who, _)| who)
+    let named: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let wanted = move |who: &str| named.is_empty() || named.iter().any(|name| who.starts_with(name.as_str()));
+    ALL.into_iter().filter(|(_, present)| *present).map(|(who, _)| who).filter(move |who| wanted(who))
 }
 
 /// Makes the pool of that name.

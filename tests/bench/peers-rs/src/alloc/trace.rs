@@ -65,7 +65,9 @@ pub(crate) fn touch(at: *mut u8, from: usize, to: usize) {
     }
 }
 
-fn replay(trace: &Trace, pool: &dyn Pool, touched: bool) {
+/// Replays a trace. Returns the bytes that reallocations copied because a block could not grow where it was.
+fn replay(trace: &Trace, pool: &dyn Pool, touched: bool) -> usize {
+    let mut copied = 0;
     let mut live: Vec<Block> = Vec::with_capacity(trace.ids);
     let fresh = |block: Block, from: usize| {
         if touched {
@@ -86,7 +88,11 @@ fn replay(trace: &Trace, pool: &dyn Pool, touched: bool) {
                         pool.free(block);
                         Block::NONE
                     }
-                    _ => fresh(pool.realloc(block, new_size).expect("room"), block.size),
+                    _ => {
+                        let new = fresh(pool.realloc(block, new_size).expect("room"), block.size);
+                        copied += if new.at == block.at { 0 } else { block.size.min(new_size) };
+                        new
+                    }
                 };
             }
             Op::Free(id) => {
@@ -98,6 +104,7 @@ fn replay(trace: &Trace, pool: &dyn Pool, touched: bool) {
         }
     }
     black_box(live);
+    copied
 }
 
 /// Nanoseconds an operation when `threads` replay the trace `times` times at once.
@@ -106,7 +113,9 @@ fn per_op(trace: &Trace, pool: &dyn Pool, threads: usize, touched: bool, times: 
     let run = || {
         barrier.wait();
         let start = Instant::now();
-        (0..times).for_each(|_| replay(trace, pool, touched));
+        (0..times).for_each(|_| {
+            replay(trace, pool, touched);
+        });
         start.elapsed()
     };
     let longest = if threads == 1 {
@@ -140,8 +149,9 @@ fn warm(name: &str, trace: &Trace, pools: &[(&str, Box<dyn Pool>)], threads: usi
     }
     let mode = if touched { "touched" } else { "calls" };
     let case = format!("{name}, {mode}, {threads} thread{}", if threads == 1 { "" } else { "s" });
-    for ((who, _), (taken, faults)) in pools.iter().zip(&taken) {
-        let counts = [("page_faults", *faults)];
+    for ((who, pool), (taken, faults)) in pools.iter().zip(&taken) {
+        let copied = replay(trace, &**pool, false) as f64;
+        let counts = [("page_faults", *faults), ("bytes_copied_a_replay", copied)];
         let series = series(&case, who, if touched { TOUCHED } else { CALLS }, true);
         Series { counts: &counts, ..series }.print(taken);
     }
