@@ -14,7 +14,7 @@ use super::trace::{PAGE, touch};
 const TARGET: usize = REGION_BYTES / 10 * 6;
 const LARGEST: f64 = 4.0 * 1024.0 * 1024.0;
 const HELD: &str = "bytes held for each byte in use, at the last 20 looks: resident memory, or every page ever touched where the memory is of a fixed size";
-const FULL: &str = "after all of it, share of the memory that is live when a request fails first, tables still coming and none going";
+const FULL: &str = "bytes of the memory for each byte in use when a request fails first: after all of it, tables still coming and none going";
 
 /// splitmix64.
 struct Random(u64);
@@ -226,8 +226,15 @@ pub(crate) fn child(who: &str) {
     if let Some((_, bytes)) = pool.memory() {
         while mix.table().is_some() {}
         let (case, x) = (format!("{last} operations"), Some(last as f64));
-        let full = mix.used as f64 / bytes as f64;
-        Series { case: &case, x, what: "share in use when full", includes: FULL, ..series }.print(&[full]);
+        let full = bytes as f64 / mix.used as f64;
+        Series {
+            case: &case,
+            x,
+            what: "bytes of memory over bytes used, when full",
+            includes: FULL,
+            ..series
+        }
+        .print(&[full]);
     }
     mix.clear();
 }
