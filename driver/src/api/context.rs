@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::region::Region;
 use super::registry::REGISTRY;
+use crate::cluster;
 use crate::device;
 use crate::error::{Error, ErrorKind, Result};
 use crate::heap::Heap;
@@ -76,7 +77,7 @@ impl Context {
     /// [`ErrorKind::BadUri`], [`ErrorKind::BadSize`], [`ErrorKind::RegionExists`], [`ErrorKind::NoMemory`],
     /// [`ErrorKind::AddressTaken`], ... Nothing is left behind.
     pub fn create(&self, uri: &str) -> Result<Region> {
-        let uri = Uri::parse(uri)?;
+        let uri = cluster::uri(uri)?;
         let patience = self.patience(&uri)?;
         let _creating = device::creation_lock();
         let mut registry = REGISTRY.lock();
@@ -114,7 +115,7 @@ impl Context {
     /// [`ErrorKind::LayoutMismatch`], [`ErrorKind::OptionMismatch`], [`ErrorKind::Truncated`],
     /// [`ErrorKind::AddressTaken`], ...
     pub fn open(&self, uri: &str) -> Result<Region> {
-        let uri = Uri::parse(uri)?;
+        let uri = cluster::uri(uri)?;
         let patience = self.patience(&uri)?;
         let mut registry = REGISTRY.lock();
         if let Some(tables) = open::find(&uri)?.and_then(|uuid| registry.get(uuid.as_bytes())) {
@@ -138,7 +139,7 @@ impl Context {
     /// # Errors
     /// [`ErrorKind::InUse`] while any process, this one included, has it open; [`ErrorKind::NotYours`].
     pub fn destroy(&self, uri: &str) -> Result<()> {
-        let uri = Uri::parse(uri)?;
+        let uri = cluster::uri(uri)?;
         let device = device::open(&uri, true)?;
         if let Some(uid) = device.owner_uid()?.filter(|uid| *uid != process::effective_uid()) {
             let text = format!("region {:?} belongs to user {uid}; only that user removes it", uri.label());

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::arch::CacheOps;
+use crate::cluster;
 use crate::device::{self, CoherenceReport, Device, NODES_DEFAULT};
 use crate::error::{Error, ErrorKind, Result};
 use crate::map::{DEFAULT_BASE, Mapping, Part, Source};
@@ -25,6 +26,7 @@ pub struct Window {
     mapping: Mapping,
     cache: Box<dyn CacheOps>,
     device: Arc<dyn Device>,
+    coherence: CoherenceReport,
     len_bytes: u64,
 }
 
@@ -35,7 +37,7 @@ impl Window {
     /// # Errors
     /// [`ErrorKind::RegionExists`], [`ErrorKind::NoMemory`], [`ErrorKind::BadSize`] without a size, ...
     pub fn create(uri: &str) -> Result<Self> {
-        let uri = Uri::parse(uri)?;
+        let uri = cluster::uri(uri)?;
         let device = device::create(&uri)?;
         if device.is_new() {
             let Some(len) = uri.size("size")? else {
@@ -55,7 +57,7 @@ impl Window {
     /// # Errors
     /// Those of opening the device, [`ErrorKind::AddressTaken`] where something else is mapped.
     pub fn open(uri: &str) -> Result<Self> {
-        let uri = Uri::parse(uri)?;
+        let uri = cluster::uri(uri)?;
         let device = device::open(&uri, true)?;
         Self::map(&uri, device)
     }
@@ -90,7 +92,9 @@ impl Window {
         let nodes = uri.number("nodes")?.unwrap_or(NODES_DEFAULT);
         let parts: Vec<_> = (0..nodes).map(|node| (part(len_bytes, nodes, node), node)).collect();
         device.set_writers(&parts);
-        Ok(Self { mapping, cache, device, len_bytes })
+        // As for a region: whoever knows better than the device says so.
+        let coherence = uri.choice("coherence", CoherenceReport::NAMED)?.unwrap_or(device.coherence());
+        Ok(Self { mapping, cache, device, coherence, len_bytes })
     }
 
     /// The part of the window that `node` of `nodes` writes.
@@ -117,10 +121,17 @@ impl Window {
         self.device.page_bytes()
     }
 
-    /// What its device says that the link needs.
+    /// Says anew which node writes what: ranges of offsets, in order and disjoint; what is in none is node 0's. Only a
+    /// simulated link listens, and it moves lines accordingly: before a range passes from one node to another, both
+    /// have invalidated and fenced it, and both say so before either stores to it.
+    pub fn set_writers(&self, writers: &[(Range<u64>, u64)]) {
+        self.device.set_writers(writers);
+    }
+
+    /// What its device, or else `coherence=`, says that the link needs.
     #[must_use]
     pub fn coherence(&self) -> CoherenceReport {
-        self.device.coherence()
+        self.coherence
     }
 
     /// Bytes of a line of this node's caches.

@@ -1,6 +1,6 @@
 //! Cache instructions behind one trait, one file an instruction set.
 //!
-//! Only the coherence room calls these. [`native`] gives the instructions of this machine, [`Coherent`] is for
+//! Only the coherence room calls these, and `afu` for the zone of a link that is no part of a region. [`native`] gives the instructions of this machine, [`Coherent`] is for
 //! memory that the hardware keeps coherent: it orders and moves nothing. A range touches every line that it
 //! overlaps, an empty one none. Nothing here is privileged, so what drops a line (`invalidate`) writes a dirty
 //! one home first: a node must not hold dirty lines where another node writes.
@@ -15,6 +15,7 @@ mod lines;
 #[cfg(any(test, target_arch = "aarch64", target_arch = "powerpc64"))]
 mod pieces;
 mod read_back;
+mod report;
 mod spread;
 
 #[cfg(target_arch = "aarch64")]
@@ -40,6 +41,7 @@ use crate::units::index;
 
 pub(crate) use lines::merge;
 pub(crate) use read_back::ReadBack;
+pub use report::{ArchReport, arch_report};
 
 /// The shortest line that the copies are made for, and the longest that a region's layout is: one writer a line of
 /// 128 bytes.

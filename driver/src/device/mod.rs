@@ -9,6 +9,7 @@ mod incoherent;
 mod shm;
 mod shm_file;
 mod thymesisflow;
+pub mod vfio;
 mod window;
 
 use std::fs::File;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::arch::{self, CacheOps};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::uri::{Scheme, Uri};
 
 /// Whether the owner and the borrowers of a region must do a thing themselves.
@@ -192,10 +193,7 @@ pub(crate) fn open(uri: &Uri, writable: bool) -> Result<Arc<dyn Device>> {
         Scheme::File => Ok(file::open(uri, writable)?.into()),
         Scheme::Dax => Ok(Arc::new(dax::open(uri)?)),
         Scheme::ThymesisFlow => Ok(Arc::new(thymesisflow::open(uri)?)),
-        scheme @ Scheme::Vfio => {
-            let text = format!("region {:?}: {}: is not built yet", uri.label(), scheme.as_str());
-            Err(Error::new(ErrorKind::Unsupported, text))
-        }
+        Scheme::Vfio => Ok(Arc::new(vfio::open(uri)?)),
     }
 }
 

@@ -15,15 +15,13 @@ use std::path::{Path, PathBuf};
 use super::CoherenceReport;
 use super::shm_file::{self, SHM_DIR};
 use super::window::{Place, Window};
+use crate::afu::thymesisflow::ZONE_BYTES;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::{file, mem};
-use crate::units::{MIB, TIB};
+use crate::units::TIB;
 use crate::uri::Uri;
 
-/// Bytes at the window's end that are the link's own.
-const LINK_ZONE_BYTES: u64 = 2 * MIB;
 const WINDOW_PREFIX: &str = "csm-tf.";
-const RUN_DIR: &str = "/run/csm";
 const VIA: &str = "/dev/tfshmem";
 /// As the state file has it once the link is up.
 const ATTACHED: &str = "\"state\": \"attached\"";
@@ -52,7 +50,7 @@ pub(super) fn open(uri: &Uri) -> Result<Window> {
         Role::Memory => {
             let path = Path::new(SHM_DIR).join(format!("{WINDOW_PREFIX}{name}"));
             let bytes = path.metadata().map_or(0, |meta| meta.len());
-            (path, Some(bytes.saturating_sub(LINK_ZONE_BYTES)), 0)
+            (path, Some(bytes.saturating_sub(ZONE_BYTES)), 0)
         }
         Role::Compute => {
             let section = uri.number("section")?.unwrap_or(0);
@@ -91,8 +89,7 @@ fn via(uri: &Uri) -> Result<PathBuf> {
 
 /// Whether a process holds the link, and is done with setting it up.
 fn check_attached(uri: &Uri, name: &str) -> Result<()> {
-    let dir = std::env::var_os("CSM_RUN_DIR").filter(|dir| !dir.is_empty());
-    let path = dir.map_or_else(|| PathBuf::from(RUN_DIR), PathBuf::from).join(format!("{name}.json"));
+    let path = file::run_dir().join(format!("{name}.json"));
     let state = fs::read_to_string(&path).unwrap_or_default();
     let held = file::is_flocked(&path);
     let why = match (held, state.contains(ATTACHED)) {

@@ -173,7 +173,13 @@ impl Mapping {
             let mut start = range.start;
             while start < range.end {
                 let end = (start + step).min(range.end);
-                workers.push(scope.spawn(move || mem::advise(self.at(start), end - start, advice)));
+                workers.push(scope.spawn(move || match mem::advise(self.at(start), end - start, advice) {
+                    Err(e) if e.errno() == libc::EINVAL => {
+                        self.touch(start..end);
+                        Ok(())
+                    }
+                    result => result,
+                }));
                 start = end;
             }
             workers.into_iter().try_for_each(|worker| match worker.join() {
@@ -181,6 +187,15 @@ impl Mapping {
                 Err(_) => Err(Error::new(ErrorKind::Internal, "a prefault thread ended unexpectedly")),
             })
         })
+    }
+
+    /// Loads from every page: a device's pages, which are no memory of the kernel's, become present in no other way.
+    fn touch(&self, range: Range<u64>) {
+        let page = mem::page_bytes();
+        for off in (range.start..range.end).step_by(index(page)) {
+            // SAFETY: inside the mapping (`at` checks), readable, and any byte will do.
+            unsafe { self.at(off).as_ptr().read_volatile() };
+        }
     }
 
     /// Forbids this process to store to `pages`, a range of whole pages of `page_bytes` each.

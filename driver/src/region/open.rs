@@ -19,6 +19,9 @@ use crate::sys::process;
 use crate::units::index;
 use crate::uri::Uri;
 
+/// Bytes at the beginning of a window that are nothing but zeroes when it holds nothing, whatever its pages are.
+const EMPTY_BYTES: usize = 4096;
+
 /// A region's bytes, mapped, and what they come from.
 pub(crate) struct Opened {
     pub(crate) superblock: Superblock,
@@ -93,7 +96,7 @@ fn check_vacant(uri: &Uri, device: &dyn Device, overwrite: bool) -> Result<()> {
         }
         Err(e) if e.kind() == ErrorKind::LayoutMismatch => Err(e.context(format_args!("region {label:?}"))),
         Err(e) if e.kind() == ErrorKind::System => Err(e),
-        Err(_) if overwrite || view(device)?.iter().all(|byte| *byte == 0) => Ok(()),
+        Err(_) if overwrite || is_empty(&view(device)?) => Ok(()),
         Err(_) => {
             let text = format!(
                 "region {label:?}: the window holds something that is no region; if that may be lost, add overwrite=yes"
@@ -165,10 +168,16 @@ fn view(device: &dyn Device) -> Result<Mmap> {
     Ok(view)
 }
 
+/// Whether nothing is where a superblock would be. Behind it, in the same large page, a creation that failed may have
+/// left metadata, which nothing leads to.
+fn is_empty(view: &[u8]) -> bool {
+    view.iter().take(EMPTY_BYTES).all(|byte| *byte == 0)
+}
+
 /// What is wrong with a window that has no region: nothing, where it is empty.
 pub(crate) fn not_found(uri: &Uri, device: &dyn Device, e: Error) -> Error {
     let label = uri.label();
-    let empty = || view(device).is_ok_and(|view| view.iter().all(|byte| *byte == 0));
+    let empty = || view(device).is_ok_and(|view| is_empty(&view));
     if e.kind() == ErrorKind::NotARegion && !device.is_new() && empty() {
         let text = format!(
             "region {label:?} is not there: the window is empty; create it on the node that owns it, with: csm create '{uri}'"

@@ -5,7 +5,7 @@ use std::mem::ManuallyDrop;
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -62,6 +62,12 @@ pub(crate) fn lock_dir(dir: &Path, patience: Duration) -> Option<Flock<File>> {
         }
         std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// Where processes that hold devices say so: /run/csm, or `$CSM_RUN_DIR`.
+pub(crate) fn run_dir() -> PathBuf {
+    let dir = std::env::var_os("CSM_RUN_DIR").filter(|dir| !dir.is_empty());
+    dir.map_or_else(|| PathBuf::from("/run/csm"), PathBuf::from)
 }
 
 /// Whether some process has the exclusive advisory lock of a file.

@@ -143,6 +143,13 @@ pub(crate) fn advise(address: NonNull<u8>, len: u64, advice: Advice) -> Result<(
         .map_err(|errno| failed(&format!("madvise({advice:?})"), address.as_ptr() as usize, len, errno))
 }
 
+/// Makes every page of a range of one's own mapping present and keeps it there.
+pub(crate) fn lock(address: NonNull<u8>, len: u64) -> Result<()> {
+    // SAFETY: changes nothing that the program can see.
+    unsafe { nix::sys::mman::mlock(address.cast(), length(len)?.get()) }
+        .map_err(|errno| failed("mlock", address.as_ptr() as usize, len, errno))
+}
+
 /// Bytes of memory that can be had without taking them from anybody.
 pub(crate) fn available_bytes() -> u64 {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();

@@ -7,4 +7,5 @@
 pub(crate) mod file;
 pub(crate) mod futex;
 pub(crate) mod mem;
+pub(crate) mod packet;
 pub(crate) mod process;

@@ -1,21 +1,14 @@
-//! How other crates' errors become this one's, and how an error becomes one line.
+//! How arrow-rs's errors and panics become this crate's errors.
 
 use std::any::Any;
 use std::error::Error as _;
 use std::fmt::Display;
-use std::io;
 use std::path::Path;
 
 use arrow_schema::ArrowError;
 use csm::{Error, ErrorKind};
 
-/// A failed read, write or open: `what` is the thing and the attempt.
-pub(crate) fn system(what: impl Display, e: &io::Error) -> Error {
-    match e.raw_os_error() {
-        Some(errno) => Error::system(what, errno),
-        None => Error::new(ErrorKind::System, format!("{what}: {e}")),
-    }
-}
+pub(crate) use csm_tools::fail::{one_line, panic_text, system};
 
 /// A file that is not what it is said to be.
 pub(crate) fn bad_file(path: &Path, why: impl Display) -> Error {
@@ -51,25 +44,4 @@ pub(crate) fn fault(payload: &(dyn Any + Send)) -> Error {
         ErrorKind::Internal,
         format!("a fault inside csm ({what}); nothing was published; please report it"),
     )
-}
-
-/// What a panic said.
-pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> &str {
-    let text = payload.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("no message")
-}
-
-/// The text with what would end or disturb the line written out.
-pub(crate) fn one_line(text: &str) -> String {
-    let mut line = String::with_capacity(text.len());
-    for c in text.trim_end().chars() {
-        match c {
-            '\n' if line.ends_with([' ', ':']) => {}
-            '\n' => line.push(' '),
-            c if c.is_control() => line.extend(c.escape_default()),
-            ' ' if line.ends_with(' ') => {}
-            c => line.push(c),
-        }
-    }
-    line
 }

@@ -4,9 +4,7 @@
 //! line that does not parse. A reader that goes away (`csm cat ... | head`) ends it quietly.
 
 mod cmd;
-mod columns;
 mod fail;
-mod output;
 mod progress;
 mod read;
 mod write;

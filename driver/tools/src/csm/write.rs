@@ -16,7 +16,7 @@ use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 
 use crate::fail;
-use crate::output::{Output, Trouble};
+use csm_tools::output::{Output, Trouble};
 
 /// The formats that `cat` writes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]

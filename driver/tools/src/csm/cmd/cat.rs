@@ -8,8 +8,8 @@ use csm::{ErrorKind, OpenOptions, Result, Table};
 
 use super::At;
 use crate::fail;
-use crate::output::{self, Output};
 use crate::write::{Format, Sink};
+use csm_tools::output::{self, Output};
 
 /// Rows shown for people, unless `--limit` says otherwise.
 const TABLE_ROWS: u64 = 40;

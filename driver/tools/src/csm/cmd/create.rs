@@ -5,7 +5,7 @@ use csm::units::format_size;
 use csm::{Context, Result};
 
 use super::uri::option_table;
-use crate::output::Output;
+use csm_tools::output::Output;
 
 /// Create a region, as in `csm create shm:trades?size=1G`
 #[derive(Args)]

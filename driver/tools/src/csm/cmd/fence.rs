@@ -4,7 +4,7 @@ use clap::Args;
 use csm::Result;
 
 use super::At;
-use crate::output::Output;
+use csm_tools::output::Output;
 
 /// Declare a node off, so that what its leases protected is used anew
 ///

@@ -5,7 +5,7 @@ use csm::Result;
 use csm::units::{format_size, parse_size};
 
 use super::At;
-use crate::output::Output;
+use csm_tools::output::Output;
 
 /// Make a region larger, for every process at once
 #[derive(Args)]

@@ -6,8 +6,8 @@ use csm::units::format_size;
 use serde_json::Value;
 
 use super::{At, Report, table_json};
-use crate::columns;
-use crate::output::Output;
+use csm_tools::columns;
+use csm_tools::output::Output;
 
 /// List the tables of a region
 #[derive(Args)]

@@ -12,9 +12,9 @@ use csm::units::format_size;
 use csm::{Error, ErrorKind, OpenOptions, PublishOptions, Region, Result};
 
 use super::At;
-use crate::output::Output;
 use crate::progress::Progress;
 use crate::read::{self, CsvOptions, Format};
+use csm_tools::output::Output;
 
 /// Publish a file as a table
 #[derive(Args)]

@@ -2,12 +2,14 @@
 
 use clap::Args;
 use csm::units::format_size;
-use csm::{CoherenceReport, MemberInfo, NodeInfo, NodeState, RegionInfo, RegionStats, Result, TableLease};
+use csm::{
+    CoherenceReport, MemberInfo, MemoryType, NodeInfo, NodeState, RegionInfo, RegionStats, Result, TableLease,
+};
 use serde_json::{Value, json};
 
 use super::{At, Report, table_json, time};
-use crate::columns;
-use crate::output::Output;
+use csm_tools::columns;
+use csm_tools::output::Output;
 
 /// Show a region's space, its members, and who holds which lease since when
 #[derive(Args)]
@@ -113,6 +115,14 @@ fn print_nodes(out: &mut Output, nodes: &[NodeInfo]) -> Result<()> {
 
 /// What the nodes do for coherence, in words.
 fn coherence_text(report: &CoherenceReport) -> String {
+    let mapped = match report.memory {
+        MemoryType::WriteBack => None,
+        MemoryType::WriteCombining => Some("write-combining"),
+        MemoryType::Uncached => Some("uncached"),
+    };
+    if let Some(mapped) = mapped {
+        return format!("not used: the window is mapped {mapped}; who writes reads back");
+    }
     let who = match (report.reader_invalidates.owner, report.reader_invalidates.borrower) {
         (false, false) => "kept coherent by hardware; no node does anything",
         (false, true) => "not kept coherent for borrowers; they write back and invalidate",

@@ -4,7 +4,7 @@ use clap::Args;
 use csm::Result;
 use csm::uri::{OPTIONS, Scheme, Sort};
 
-use crate::output::Output;
+use csm_tools::output::Output;
 
 /// Explain region URIs and list their options
 #[derive(Args)]
@@ -30,6 +30,8 @@ pub(crate) fn option_table() -> String {
          \x20 dax:/dev/daxX.Y           memory that the kernel maps directly: CXL, persistent memory\n\
          \x20 vfio:DDDD:BB:DD.F         a PCI device's BAR\n\
          \x20 thymesisflow:AFU          another host's memory by ThymesisFlow, or this one's, lent\n\
+         \x20 cluster:REGION            what the cluster description says: $CSM_CLUSTER, /etc/csm/cluster.toml, or file=;\n\
+         \x20                           this node by its host name, or node=\n\
          Names and values are percent-encoded. Sizes take K, M, G and T.\n",
     );
     let width =

@@ -5,7 +5,7 @@ use csm::{Error, ErrorKind, Result};
 use serde_json::json;
 
 use super::{At, Report};
-use crate::output::Output;
+use csm_tools::output::Output;
 
 /// Check every structure of a region; what dead processes left is returned, told, and no error
 #[derive(Args)]
