@@ -111,9 +111,9 @@ static void compare(const struct area *area, const char *what, const char *size,
         }
     }
     for (int i = 0; i < count; i++) {
-        printf("{\"work\":\"flush\",\"case\":\"%s, %d thread%s\",\"x\":%zu,\"who\":\"%s\",\"what\":\"%s\",\"unit\":\"s\",\"warm\":true,"
+        printf("{\"work\":\"flush\",\"case\":\"%s, %d thread%s\",\"who\":\"%s\",\"what\":\"%s\",\"unit\":\"s\",\"warm\":true,"
                "\"limit\":%s,\"includes\":\"%s\",",
-               size, area->threads, area->threads == 1 ? "" : "s", area->bytes, rivals[i].who, what,
+               size, area->threads, area->threads == 1 ? "" : "s", rivals[i].who, what,
                rivals[i].limit ? "true" : "false", rivals[i].includes);
         if (i == 0) printf("\"counts\":{\"lines\":%llu},", (unsigned long long)lines);
         printf("\"samples\":[");

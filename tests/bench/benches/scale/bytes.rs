@@ -19,6 +19,7 @@ pub(super) fn measure() {
     for mib in [1, 100, 1024, 4096].into_iter().filter(|mib| *mib <= most) {
         let batch = table(scratch.region(), mib * MIB);
         Steps::measure(scratch.region(), &batch, rounds(2000, 500)).print(
+            "bytes",
             &format!("table of {mib} MiB"),
             mib * MIB,
             WHY,

@@ -78,22 +78,16 @@ fn count(function: &str, names: usize, leases: usize) -> Result<f64, String> {
 
 pub(super) fn measure() {
     let large = if quick() { 1000 } else { 10_000 };
-    let steps = [
-        ("publish a new name, instructions", "counted_publish"),
-        ("open, to the first array, instructions", "counted_open"),
-        ("remove, instructions", "counted_remove"),
-    ];
+    let steps = [("publish", "counted_publish"), ("open", "counted_open"), ("remove", "counted_remove")];
     for (names, leases) in [(10, 0), (large, 0), (10, large)] {
-        let (case, x) = if leases == 0 {
-            (format!("{names} names"), names)
-        } else {
-            (format!("{leases} leases"), leases)
-        };
+        let (by, x) = if leases == 0 { ("names", names) } else { ("leases", leases) };
+        let case = format!("{x} {by}");
         // Leases are looked at by what retires, and by nothing else.
-        for (what, function) in steps.into_iter().skip(if leases == 0 { 0 } else { 2 }) {
+        for (step, function) in steps.into_iter().skip(if leases == 0 { 0 } else { 2 }) {
             match count(function, names, leases) {
                 Ok(instructions) => {
-                    Series { unit: "count", ..point(&case, x, what, INCLUDES) }.print(&[instructions]);
+                    let what = format!("{step}, instructions by {by}");
+                    Series { unit: "count", ..point(&case, x, &what, INCLUDES) }.print(&[instructions]);
                 }
                 Err(why) => return missing("scale", "instruction counts", &why),
             }

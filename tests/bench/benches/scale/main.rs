@@ -77,16 +77,16 @@ impl Steps {
         steps
     }
 
-    /// Prints the four series of one point of a curve.
-    fn print(&self, case: &str, x: usize, why: [&str; 4]) {
-        let what = [
-            ("publish a new name", &self.publish),
-            ("open, to the first array", &self.open),
+    /// Prints the four series of one point of the curves by `by`.
+    fn print(&self, by: &str, case: &str, x: usize, why: [&str; 4]) {
+        let steps = [
+            ("publish", &self.publish),
+            ("open", &self.open),
             ("replace", &self.replace),
             ("remove", &self.remove),
         ];
-        for ((what, taken), includes) in what.into_iter().zip(why) {
-            point(case, x, what, includes).print_times(taken);
+        for ((step, taken), includes) in steps.into_iter().zip(why) {
+            point(case, x, &format!("{step}, by {by}"), includes).print_times(taken);
         }
     }
 }

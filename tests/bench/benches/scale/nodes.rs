@@ -10,8 +10,8 @@ use super::{NEW, SMALL, Steps, point, publish, reap, table};
 const WHY: [&str; 4] = [
     "a new name retires nothing and looks at no node",
     "the lease stands in the node's own zone: no other node is looked at",
-    "the scan of the leases: one line and the used lease blocks of every node are invalidated and read",
-    "the scan of the leases: one line and the used lease blocks of every node are invalidated and read",
+    "the scan of the leases: one line and the used lease blocks of every node are invalidated, behind two fences for all, and read",
+    "the scan of the leases: one line and the used lease blocks of every node are invalidated, behind two fences for all, and read",
 ];
 const REAP: &str = "to clear up after a killed process of the owner's node: its lease block, and one scan of the leases of all nodes";
 
@@ -27,9 +27,9 @@ pub(super) fn measure() {
         let crowd = Crowd::start("hold", arguments);
         assert_eq!(region.stats().expect("stats").leases, count as u64);
         let case = format!("{count} nodes");
-        Steps::measure(region, &batch, rounds(1000, 200)).print(&case, count, WHY);
+        Steps::measure(region, &batch, rounds(1000, 200)).print("nodes", &case, count, WHY);
         let reaped = reap(region, scratch.uri(), "held", 1);
-        point(&case, count, "reap one dead process", REAP).print_times(&reaped);
+        point(&case, count, "reap a dead process, by nodes", REAP).print_times(&reaped);
         drop(crowd);
     }
 }
