@@ -14,7 +14,7 @@ use csm_bench::Scratch;
 use csm_bench::peer;
 use csm_bench::series::{Series, interleaved, quick, rounds, time};
 
-const COLUMNS: usize = 10;
+const COLUMNS: i64 = 10;
 
 fn bytes() -> i64 {
     if quick() { 1 << 27 } else { 1 << 30 }
@@ -55,7 +55,7 @@ fn main() {
     }
     let size = (bytes() >> 20) + 176;
     let scratch = Scratch::new("coherence", &format!("size={size}M&coherence=lc&hugepages=thp"));
-    let rows = bytes() / 8 / COLUMNS as i64;
+    let rows = bytes() / 8 / COLUMNS;
     let column = || Arc::new(Int64Array::from_iter_values(0..rows)) as _;
     let batch = RecordBatch::try_from_iter((0..COLUMNS).map(|i| (format!("c{i}"), column()))).expect("batch");
     let batches = std::slice::from_ref(&batch);
