@@ -221,11 +221,13 @@ pub(crate) fn scan(space: &Space, member: &Member, retired: &[u64]) -> Vec<u64> 
 fn for_each_block(space: &Space, mut visit: impl FnMut(u64, u64, &mut dyn Iterator<Item = (u64, u64)>)) {
     // In two steps for all of them, not for one after the other: a fence costs as much as many lines.
     node::hear_all(space);
-    let nodes = (0..space.layout().shape.nodes)
+    // Each count is looked at once: blocks that come later are not among those made new.
+    let nodes: Vec<_> = (0..space.layout().shape.nodes)
         .map(|node| (node, space.layout().lease_block_off(node, 0), blocks_used(space, node)))
-        .filter(|(.., blocks)| *blocks > 0);
+        .filter(|(.., blocks)| *blocks > 0)
+        .collect();
     let used =
-        nodes.clone().map(|(node, start, blocks)| (node, space.range(start, blocks * LEASE_BLOCK_BYTES)));
+        nodes.iter().map(|&(node, start, blocks)| (node, space.range(start, blocks * LEASE_BLOCK_BYTES)));
     space.coherence().acquire_of_each(Step::LeasesIn, used);
     for (node, start, blocks) in nodes {
         for number in 0..blocks {
