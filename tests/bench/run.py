@@ -10,7 +10,7 @@ Every benchmark is a program (works.py says which, and how each is built) that p
     {"work": "share", "missing": "Vineyard 0.24", "why": "no wheel for this machine"}
 
 `x` (for plots), `counts` (of things counted, such as page faults), `note` (said once of `who`), `elsewhere` (measured on another
-machine) and `better` ("more"; less is, but for B/s) are optional. Samples are raw; what is made of them is in stats.py. A program compares rivals in turns; no
+machine) and `better` ("more"; less is, but for B/s) are optional. A series may come in several lines. Samples are raw; what is made of them is in stats.py. A program compares rivals in turns; no
 figure comes from two runs. One that fails is listed as missing, with its last words.
 
 Python 3.11 runs this; the plots want matplotlib, which fetch.py installs in an environment of its own.

@@ -44,6 +44,7 @@ def is_ours(who):
 def group(records):
     """Ordered: (work, what, case, warm) to an ordered dict of who to (record, summary).
 
+    A series may come in several parts, as when a program measures in several processes: they are one.
     A limit that was measured warm alone is the limit of the cold figures too, where there are no warm ones.
     """
     groups = OrderedDict()
@@ -51,7 +52,12 @@ def group(records):
         if not record.get("samples"):
             continue
         key = (record["work"], record["what"], record.get("case", ""), bool(record.get("warm", True)))
-        groups.setdefault(key, OrderedDict())[record["who"]] = (record, summarize(record))
+        members = groups.setdefault(key, OrderedDict())
+        if record["who"] in members:
+            before, figures = members[record["who"]]
+            record = {**record, "samples": before["samples"] + record["samples"],
+                      "n": figures["n"] + summarize(record)["n"]}
+        members[record["who"]] = (record, summarize(record))
     for key in list(groups):
         twin = (*key[:3], not key[3])
         if twin in groups and all(record.get("limit") for record, _ in groups[key].values()):

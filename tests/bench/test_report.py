@@ -48,6 +48,11 @@ class Stats(unittest.TestCase):
             found = stats.not_ahead(stats.group([record("libcsm", [1.0]), record("loop", [limit], limit=True)]))
             self.assertEqual(bool(found), listed, limit)
 
+    def test_parts_of_a_series_are_one(self):
+        groups = stats.group([record("libcsm", [1.0]), record("libcsm", [3.0, 5.0])])
+        [members] = groups.values()
+        self.assertEqual((members["libcsm"][1]["n"], members["libcsm"][1]["median"]), (3, 3.0))
+
     def test_a_limit_that_is_warm_alone_is_that_of_cold_figures(self):
         groups = stats.group([record("libcsm", [1.0], warm=False), record("loop", [0.5], limit=True)])
         self.assertEqual([loss["ratio"] for loss in stats.not_ahead(groups)], [0.5])

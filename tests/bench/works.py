@@ -201,7 +201,7 @@ def cargo_program(work, name):
     return make
 
 
-for _work, _name in (("alloc", "heap_trace"), ("flush", "coherence"), ("component", "guard"), ("share", "scan"), ("scale", "scale")):
+for _work, _name in (("flush", "coherence"), ("component", "guard"), ("share", "scan"), ("scale", "scale")):
     if (BENCH / "benches" / f"{_name}.rs").exists() or (BENCH / "benches" / _name).exists():
         cargo_program(_work, _name)
 

@@ -4,6 +4,5 @@
 . "$(dirname "$0")/lib.sh"
 status=0
 python3 tests/vm/run.py "$@" || status=$?
-# Where nothing may be skipped, that is a failure; `make` shows it as one in any case.
-[ $status -ne 77 ] || [ -n "${CSM_NO_SKIP:-}" ] || status=0
+[ $status -ne 77 ] || echo "SKIPPED: guests with real kernels. To enable: make test-vm says how" >>"$TARGET/skipped"
 exit $status

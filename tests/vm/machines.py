@@ -94,9 +94,10 @@ MACHINES = {
         "POWER9, 64 KiB pages; the shared memory is BAR 2 of an ivshmem device behind an SPAPR TCE IOMMU, bound to vfio-pci",
         "ppc64le", (*PSERIES, *SHARED, *IVSHMEM),
         modules=("vfio_pci", "vfio_iommu_spapr_tce"), setup=BIND_VFIO, ram="1G"),
+    # With GICv3 interrupts are remapped; the kernel does not give devices to programs without.
     "arm-vfio": Machine(
         "ARM; the shared memory is BAR 2 of an ivshmem device behind an SMMUv3, bound to vfio-pci",
-        "aarch64", ("-M", "virt,iommu=smmuv3", *SHARED, *IVSHMEM),
+        "aarch64", ("-M", "virt,iommu=smmuv3,gic-version=3", *SHARED, *IVSHMEM),
         modules=("vfio_pci", "vfio_iommu_type1"), setup=BIND_VFIO, ram="512M"),
     "x86-tf-memory": Machine(
         "x86-64; all of its memory is shared: the lender of the ocxl stand-in",

@@ -148,12 +148,21 @@ impl Context {
         // Even a damaged region can be removed, whether or not it can say which one it is.
         let found = match open::peek(&*device, false) {
             Ok(found) => Some(found),
-            // What is damaged can be removed; a window without a region has nothing to remove.
-            Err(e) if !device.is_new() && e.kind() == ErrorKind::NotARegion => {
+            // What is damaged can be removed; what shows in no way that it ever was a region is somebody's data.
+            Err(e) if !device.is_marked() && e.kind() == ErrorKind::NotARegion => {
                 return Err(open::not_found(&uri, &*device, e));
             }
             Err(_) => None,
         };
+        if let Some((superblock, _)) = &found {
+            open::check_window(&uri, &*device, superblock)?;
+            let owner = superblock.owner_node;
+            if uri.node(superblock.shape.nodes)? != owner {
+                return Err(
+                    uri.invalid("node", format_args!("a region is removed on its owner's node, {owner}"))
+                );
+            }
+        }
         let uuid = found.as_ref().map_or(Uuid::nil(), |(superblock, _)| superblock.uuid);
         let paths = device.control_paths(&uuid)?;
         let held = REGISTRY.lock().get(uuid.as_bytes()).is_some();
@@ -181,14 +190,6 @@ impl Context {
     /// A window that is no file can be open on hosts whose kernels this one does not know: their nodes say so in it.
     fn check_nodes_gone(&self, uri: &Uri) -> Result<()> {
         let region = self.open(&uri.to_string())?;
-        if !region.info()?.writable {
-            let node = region.info()?.owner_node;
-            let e = uri.invalid(
-                "node",
-                format_args!("a region is removed by its owner; use node={node}, there, and access=rw"),
-            );
-            return Err(e);
-        }
         let own = region.info()?.node;
         for node in region.nodes()? {
             if node.node != own && node.members > 0 && node.state != NodeState::Fenced {

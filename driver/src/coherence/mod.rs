@@ -150,7 +150,22 @@ impl Coherence {
     /// Makes the next loads of ranges that `writer` writes see what is home.
     pub(crate) fn acquire(&self, step: Step, writer: u64, ranges: &[Bytes]) {
         visit(step, false);
-        if !self.invalidate || writer == self.node {
+        if self.invalidate && writer != self.node {
+            self.bring_in(step, ranges);
+        }
+    }
+
+    /// As [`Coherence::acquire`], for ranges of several writers behind one fence.
+    pub(crate) fn acquire_of_each(&self, step: Step, ranges: impl Iterator<Item = (u64, Bytes)>) {
+        visit(step, false);
+        if self.invalidate {
+            let foreign = ranges.filter(|(writer, _)| *writer != self.node).map(|(_, range)| range);
+            self.bring_in(step, &foreign.collect::<Vec<_>>());
+        }
+    }
+
+    fn bring_in(&self, step: Step, ranges: &[Bytes]) {
+        if ranges.is_empty() {
             return;
         }
         if does(step, Part::Invalidate) {

@@ -36,9 +36,16 @@ pub(super) fn create(uri: &Uri) -> Result<Box<dyn Device>> {
         return Ok(window);
     }
     if path.symlink_metadata().is_ok() {
-        return Err(shm_file::exists(&uri.label(), &path).hint(
-            "or add fixed=yes to use a file that is there as a device's window, without changing its length",
-        ));
+        let text = format!(
+            "region {:?}: {} is there already; if it is a region, open it or destroy it, else choose another name, or add fixed=yes to \
+             use the file as a device's window, without changing its length",
+            uri.label(),
+            path.display()
+        );
+        return Err(Error::new(ErrorKind::RegionExists, text));
+    }
+    if ["/dev", "/sys", "/proc"].iter().any(|dir| path.starts_with(dir)) && !path.starts_with(SHM_DIR) {
+        return Err(no_device(uri, &path));
     }
     Ok(Box::new(Plain { window: ShmFile::create(uri, path)?, flush: super::flush_of(uri)? }))
 }
@@ -64,12 +71,23 @@ fn path_of(uri: &Uri) -> Result<PathBuf> {
     Ok(path)
 }
 
+/// What is to be used as a window must be there.
+fn no_device(uri: &Uri, path: &Path) -> Error {
+    let text = format!(
+        "region {:?}: there is no {}; a device appears when its driver is loaded (csm-bringup probe says more), and a file for fixed=yes is \
+         made with: truncate -s 1G {1}",
+        uri.label(),
+        path.display()
+    );
+    Error::new(ErrorKind::RegionNotFound, text)
+}
+
 /// The window, where the path is not that of a file to make.
 fn fixed(uri: &Uri, path: &Path) -> Result<Option<Box<dyn Device>>> {
     let asked = uri.choice("fixed", &[("no", false), ("yes", true)])?;
     let Ok(meta) = path.metadata() else {
         return match asked {
-            Some(true) => Err(shm_file::not_there(uri, path)),
+            Some(true) => Err(no_device(uri, path)),
             _ => Ok(None),
         };
     };
@@ -144,6 +162,10 @@ impl Device for Plain {
 
     fn file(&self) -> (&File, u64) {
         (&self.window.file, 0)
+    }
+
+    fn is_marked(&self) -> bool {
+        false
     }
 
     fn len_bytes(&self) -> Result<u64> {

@@ -127,6 +127,10 @@ pub(crate) trait Device: Send + Sync {
     fn is_new(&self) -> bool {
         true
     }
+    /// Whether the name alone shows that what is there is a region's, however damaged.
+    fn is_marked(&self) -> bool {
+        true
+    }
     /// Length of the window at the moment, in bytes.
     fn len_bytes(&self) -> Result<u64>;
     /// User id of the window's owner, where the system knows one.

@@ -32,7 +32,17 @@ impl ShmFile {
     /// A file that gets the name `path` when it is committed, with the mode that `uri` asks for.
     pub(super) fn create(uri: &Uri, path: PathBuf) -> Result<Self> {
         let mode = mode_of(uri)?;
-        let file = file::create_unnamed(path.parent().unwrap_or(Path::new(SHM_DIR)))?;
+        let file = file::create_unnamed(path.parent().unwrap_or(Path::new(SHM_DIR))).map_err(|e| {
+            let e = e.context(format_args!("region {:?}", uri.label()));
+            match e.errno() {
+                libc::ENOENT => e.hint("make the directory first"),
+                libc::EACCES => e.hint("choose a directory that you may write to"),
+                libc::EOPNOTSUPP | libc::EISDIR => {
+                    e.hint("its file system has no unnamed files; use tmpfs, ext4 or xfs")
+                }
+                _ => e,
+            }
+        })?;
         Ok(Self { label: uri.label(), path, file, mode: Some(mode) })
     }
 
@@ -49,7 +59,11 @@ impl ShmFile {
             let hint = format!(
                 "its owner can let you {right} it with chmod, or create it with mode=0660 (leases are written into the region, so readers write too)"
             );
-            e.context(format_args!("region {:?}", uri.label())).hint(hint)
+            let e = e.context(format_args!("region {:?}", uri.label()));
+            if e.errno() == libc::ELOOP {
+                return e.hint("it is a symbolic link; name the file itself");
+            }
+            e.hint(hint)
         })?;
         Ok(Self { label: uri.label(), path, file, mode: None })
     }
@@ -179,6 +193,9 @@ pub(super) fn creation_lock() -> Option<impl Drop> {
 pub(super) fn open_window(uri: &Uri, path: &Path) -> Result<File> {
     file::open(path, true).map_err(|e| {
         let e = e.context(format_args!("region {:?}", uri.label()));
+        if e.errno() == libc::ELOOP {
+            return e.hint("it is a symbolic link; name the file itself");
+        }
         match e.kind() {
             ErrorKind::PermissionDenied => e.hint(format_args!(
                 "give the users of the region the right to read and write it: chgrp and chmod g+rw {} (as root), and a udev rule so that it stays",

@@ -121,6 +121,10 @@ impl Device for Window {
         false
     }
 
+    fn is_marked(&self) -> bool {
+        false
+    }
+
     fn len_bytes(&self) -> Result<u64> {
         Ok(self.range.end - self.range.start)
     }

@@ -5,7 +5,6 @@
 //! blocks; a process takes a block for itself and writes its entries without asking anybody. The owner
 //! reads all of them when it wants to reclaim. This room knows no heap.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::coherence::Step;
@@ -182,12 +181,55 @@ impl Leases {
 /// Every lease of every node, as it is home now.
 pub(crate) fn list(space: &Space, member: &Member) -> Vec<LeaseInfo> {
     let mut leases = Vec::new();
-    for node in 0..space.layout().shape.nodes {
-        node::hear(space, node);
-        let counts = node::counts(space, node);
-        let start = space.layout().lease_block_off(node, 0);
-        let blocks = blocks_used(space, node);
-        space.coherence().acquire(Step::LeasesIn, node, &[space.range(start, blocks * LEASE_BLOCK_BYTES)]);
+    for_each_block(space, |node, slot, taken| {
+        let mut taken = taken.peekable();
+        if taken.peek().is_none() {
+            return;
+        }
+        let alive = member.is_alive_on(node, slot);
+        let counts = alive && node::counts(space, node);
+        leases.extend(taken.map(|(descriptor_off, since_unix_ns)| LeaseInfo {
+            node,
+            slot: u16::try_from(slot).unwrap_or(u16::MAX),
+            descriptor_off,
+            since_unix_ns,
+            alive,
+            counts,
+        }));
+    });
+    leases
+}
+
+/// Which of these descriptors living processes have leases on, in ascending order. The caller has stored the
+/// retirement and fenced; the holder of a lease that is not here will see the retirement when it looks again.
+///
+/// Whether a process lives is asked of the kernel, and only for those that hold one of `retired`.
+pub(crate) fn scan(space: &Space, member: &Member, retired: &[u64]) -> Vec<u64> {
+    let mut retired = retired.to_vec();
+    retired.sort_unstable();
+    let mut kept = vec![false; retired.len()];
+    for_each_block(space, |node, slot, taken| {
+        let mut found = taken.filter_map(|(off, _)| retired.binary_search(&off).ok()).peekable();
+        if found.peek().is_some() && member.is_alive_on(node, slot) && node::counts(space, node) {
+            found.for_each(|i| kept[i] = true);
+        }
+    });
+    retired.into_iter().zip(kept).filter_map(|(off, kept)| kept.then_some(off)).collect()
+}
+
+/// Visits the lease blocks of every node as they are home now: node, slot, and each lease's descriptor and time.
+fn for_each_block(space: &Space, mut visit: impl FnMut(u64, u64, &mut dyn Iterator<Item = (u64, u64)>)) {
+    // In two steps for all of them, not for one after the other: a fence costs as much as many lines.
+    node::hear_all(space);
+    // Each count is looked at once: blocks that come later are not among those made new.
+    let nodes: Vec<_> = (0..space.layout().shape.nodes)
+        .map(|node| (node, space.layout().lease_block_off(node, 0), blocks_used(space, node)))
+        .filter(|(.., blocks)| *blocks > 0)
+        .collect();
+    let used =
+        nodes.iter().map(|&(node, start, blocks)| (node, space.range(start, blocks * LEASE_BLOCK_BYTES)));
+    space.coherence().acquire_of_each(Step::LeasesIn, used);
+    for (node, start, blocks) in nodes {
         for number in 0..blocks {
             let words = space.remote(start + number * LEASE_BLOCK_BYTES, LEASE_BLOCK_BYTES / 8);
             let slot = words[0].load().wrapping_sub(1);
@@ -196,32 +238,9 @@ pub(crate) fn list(space: &Space, member: &Member) -> Vec<LeaseInfo> {
                 continue;
             }
             let entries = words[index(HEADER_WORDS)..].chunks_exact(2);
-            let taken = entries
+            let mut taken = entries
                 .filter_map(|entry| Some((entry[0].load(), entry[1].load())).filter(|(word, _)| *word != 0));
-            let mut taken = taken.peekable();
-            if taken.peek().is_none() {
-                continue;
-            }
-            let alive = member.is_alive_on(node, slot);
-            leases.extend(taken.map(|(descriptor_off, since_unix_ns)| LeaseInfo {
-                node,
-                slot: u16::try_from(slot).unwrap_or(u16::MAX),
-                descriptor_off,
-                since_unix_ns,
-                alive,
-                counts: counts && alive,
-            }));
+            visit(node, slot, &mut taken);
         }
     }
-    leases
-}
-
-/// The descriptors that living processes have leases on, and how many. The caller has stored the
-/// retirement and fenced; the holder of a lease that is not here will see the retirement when it looks again.
-pub(crate) fn scan(space: &Space, member: &Member) -> HashMap<u64, u64> {
-    let mut counts = HashMap::new();
-    for lease in list(space, member).into_iter().filter(|lease| lease.counts) {
-        *counts.entry(lease.descriptor_off).or_insert(0) += 1;
-    }
-    counts
 }

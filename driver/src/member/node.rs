@@ -36,8 +36,14 @@ pub(super) fn line(space: &Space, node: u64) -> Bytes {
 }
 
 /// Makes what `node` says of itself new.
-pub(crate) fn hear(space: &Space, node: u64) {
+fn hear(space: &Space, node: u64) {
     space.coherence().acquire(Step::IncarnationIn, node, &[line(space, node)]);
+}
+
+/// Makes what every node says of itself new.
+pub(crate) fn hear_all(space: &Space) {
+    let lines = (0..space.layout().shape.nodes).map(|node| (node, line(space, node)));
+    space.coherence().acquire_of_each(Step::IncarnationIn, lines);
 }
 
 /// What `node` says of itself, as far as this node knows; 0 before it has said anything in this region.

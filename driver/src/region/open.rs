@@ -72,6 +72,7 @@ pub(crate) fn create(uri: &Uri) -> Result<Opened> {
         owner_uid,
         owner_node: 0,
         created_unix_ns: process::unix_ns(),
+        in_window: !device.is_new(),
     };
     let mapping = match slot {
         Some(_) => map(&*device, &superblock, &layout, node, true).map_err(about)?,
@@ -224,6 +225,7 @@ pub(crate) fn open(uri: &Uri) -> Result<Opened> {
     // Even a reader writes: its lease.
     let device = device::open(uri, true)?;
     let (superblock, layout) = peek(&*device, !read_only).map_err(|e| not_found(uri, &*device, e))?;
+    check_window(uri, &*device, &superblock)?;
     check_owner(uri, &*device, &superblock)?;
     check_options(uri, &*device, &superblock)?;
     check_memory_type(uri, &*device)?;
@@ -235,6 +237,20 @@ pub(crate) fn open(uri: &Uri) -> Result<Opened> {
     opened.space.hear_size();
     opened.check_size().map_err(about)?;
     Ok(opened)
+}
+
+/// A file can be a region's own or a window: processes that take it for different things would not see each other.
+pub(crate) fn check_window(uri: &Uri, device: &dyn Device, superblock: &Superblock) -> Result<()> {
+    if superblock.in_window != device.is_new() {
+        return Ok(());
+    }
+    let (what, advice) = if superblock.in_window {
+        ("in a window that was there before it", "add fixed=yes")
+    } else {
+        ("in a file that was made with it", "leave fixed=yes out")
+    };
+    let text = format!("region {:?} is {what}: {advice}", uri.label());
+    Err(Error::new(ErrorKind::OptionMismatch, text))
 }
 
 /// Metadata is changed by atomic instructions, which uncached memory does not take everywhere.

@@ -46,6 +46,8 @@ pub(crate) struct Superblock {
     pub(crate) owner_uid: u32,
     pub(crate) owner_node: u64,
     pub(crate) created_unix_ns: u64,
+    /// The region lies in a window that was there before it.
+    pub(crate) in_window: bool,
 }
 
 /// Offsets of the fields; all but the version and the uuid are 8 bytes.
@@ -76,6 +78,7 @@ enum At {
     DataOff = 184,
     Coherence = 192,
     Protect = 200,
+    InWindow = 208,
 }
 
 impl Superblock {
@@ -103,6 +106,7 @@ impl Superblock {
         put(At::HugePages, self.huge_pages as u64);
         put(At::Coherence, coherence_number(self.coherence));
         put(At::Protect, self.shape.protect.into());
+        put(At::InWindow, self.in_window.into());
         put(At::OwnerUid, self.owner_uid.into());
         put(At::OwnerNode, self.owner_node);
         put(At::Created, self.created_unix_ns);
@@ -202,6 +206,11 @@ impl Superblock {
             owner_uid: u32::try_from(get(At::OwnerUid)).map_err(|_| corrupt("owner"))?,
             owner_node: get(At::OwnerNode),
             created_unix_ns: get(At::Created),
+            in_window: match get(At::InWindow) {
+                0 => false,
+                1 => true,
+                _ => return Err(corrupt("kind of window")),
+            },
         };
         let address =
             superblock.slot.checked_mul(SLOT_BYTES).and_then(|off| off.checked_add(superblock.base));
@@ -256,6 +265,7 @@ mod tests {
             owner_uid: 1000,
             owner_node: 0,
             created_unix_ns: 17,
+            in_window: true,
         };
         (superblock, Layout::new(shape).expect("layout"))
     }

@@ -85,10 +85,9 @@ impl Tables {
 
     /// Removes the anchors of a table of this region that nobody reads any more. False: not now.
     pub(super) fn drop_anchors(&self, regions: impl Iterator<Item = [u8; 16]>, descriptor_off: u64) -> bool {
-        let name = name(self, descriptor_off);
         // The other region's lock is only tried: this one's is held, out of order.
         regions.filter(|uuid| uuid != self.uuid.as_bytes()).all(|uuid| match self.regions.of(uuid) {
-            Some(other) => match other.remove_any(&name, Duration::ZERO) {
+            Some(other) => match other.remove_any(&name(self, descriptor_off), Duration::ZERO) {
                 Ok(()) => true,
                 Err(e) => e.kind() == ErrorKind::NameNotFound,
             },

@@ -56,11 +56,12 @@ impl Tables {
             return Ok(());
         }
         // The retired words are home, behind a fence; whoever takes a lease after this scan sees them at its second look.
-        let leases = lease::scan(&self.space, &self.member);
+        let retired = self.retired()?;
+        let kept = lease::scan(&self.space, &self.member, &retired);
         let (mut before, mut reclaimed) = (head, false);
-        for off in self.retired()? {
+        for off in retired {
             let next = self.next_retired(off);
-            if !check(Step::NobodyReads, !leases.contains_key(&off)) {
+            if !check(Step::NobodyReads, kept.binary_search(&off).is_err()) {
                 before = next;
                 continue;
             }

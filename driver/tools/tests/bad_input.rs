@@ -28,6 +28,40 @@ fn a_command_line_that_does_not_parse_has_status_2() {
     assert!(ok(&["create", "--help"]).contains("hugepages"));
 }
 
+/// Every device's refusals, on a machine that has none of them.
+#[test]
+fn devices() {
+    let path = format!("/dev/shm/csm-test-bad-device-{}", std::process::id());
+    std::fs::write(&path, vec![0; 8 << 20]).expect("write");
+    let of_file = |options: &str| format!("file:{path}?{options}");
+    for (args, part) in [
+        (&["create", "file:trades?size=8M"][..], "write the whole path"),
+        (&["create", "file:/nowhere/x?size=8M"], "make the directory first"),
+        (&["create", "file:/dev/csm-none?size=8M"], "there is no /dev/csm-none"),
+        (&["create", "file:/dev/null?size=8M"], "No such device"),
+        (&["create", "file:/dev/shm?size=8M"], "a directory"),
+        (&["create", &of_file("size=8M")], "fixed=yes"),
+        (&["create", &of_file("fixed=yes&mode=0600")], "use chmod"),
+        (&["create", &of_file("fixed=yes&off=1")], "off=1"),
+        (&["create", &of_file("fixed=yes&size=16M")], "8.0 MiB here"),
+        (&["destroy", &of_file("fixed=no")], "does not begin with a region's magic number"),
+        (&["ls", &of_file("fixed=yes")], "the window is empty"),
+        (&["create", "dax:/dev/dax9.0"], "daxctl"),
+        (&["create", "dax:/dev/null"], "no dax device"),
+        // The kernel keeps copies of such a file: it refuses MAP_SYNC.
+        (&["create", &format!("dax:{path}")], "MAP_SYNC"),
+        (&["create", "vfio:somewhere"], "somewhere"),
+        (&["create", "vfio:0000:99:00.0"], "there is no PCI device 0000:99:00.0"),
+        (&["create", "thymesisflow:IBM,RMEM?size=8M"], "role=memory"),
+        (&["ls", "thymesisflow:IBM,RMEM?role=compute&name=csm-none"], "csm-bringup attach"),
+        (&["ls", "cluster:trades?file=/nowhere/cluster.toml"], "/nowhere/cluster.toml"),
+    ] {
+        fails(1, args, part);
+    }
+    assert_eq!(std::fs::read(&path).expect("still there"), vec![0; 8 << 20]);
+    std::fs::remove_file(path).expect("remove");
+}
+
 #[test]
 fn regions() {
     let scratch = Scratch::with_region("bad-region", "size=16M");

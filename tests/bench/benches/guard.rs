@@ -13,7 +13,8 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{ArrayRef, PrimitiveArray, RecordBatch};
 use csm::{Context, OpenOptions, PublishOptions, Region};
-use csm_bench::{Scratch, median, micros, row};
+use csm_bench::Scratch;
+use csm_bench::series::{Series, interleaved, quick, rounds};
 
 const MIB: usize = 1 << 20;
 
@@ -68,9 +69,11 @@ impl Reader {
     }
 }
 
+const PLAIN: &str = "open, the first value of each of three columns, close";
+const PROTECTED: &str = "the same, and access given to the table's pages and taken away again: page tables, and a flush of the TLB";
+
 fn main() {
-    // Cargo passes --bench.
-    let mib = std::env::var("CSM_BENCH_MIB").ok().and_then(|v| v.parse().ok()).unwrap_or(1024usize);
+    let mib = if quick() { 64 } else { 1024 };
     for (coherence, pages, present) in [
         ("gc", "none", "yes"),
         ("gc", "none", "no"),
@@ -78,29 +81,23 @@ fn main() {
         ("lc", "none", "yes"),
         ("lc", "thp", "yes"),
     ] {
-        println!("coherence={coherence}, hugepages={pages}, prefault={present}");
         let readers = ["no", "yes"].map(|protect| {
             let shape = format!("coherence={coherence}&hugepages={pages}&protect={protect}");
             Reader::new(&format!("guard-{protect}"), &shape, &format!("prefault={present}"), mib)
         });
-        let large_rounds = if coherence == "gc" { 101 } else { 15 };
-        for (name, what, rounds) in
-            [("small", "24 kB".to_owned(), 2000), ("large", format!("{mib} MiB"), large_rounds)]
+        let large = if coherence == "gc" { rounds(101, 21) } else { rounds(15, 5) };
+        let [plain, protected] = &readers;
+        for (name, size, count) in
+            [("small", "24 kB".to_owned(), rounds(2000, 500)), ("large", format!("{mib} MiB"), large)]
         {
-            let mut taken = [Vec::new(), Vec::new()];
-            for _ in 0..rounds {
-                for (reader, taken) in readers.iter().zip(&mut taken) {
-                    taken.push(open(&reader.region, name));
-                }
-            }
-            let [plain, protected] = taken.map(|mut taken| {
-                taken.sort_unstable();
-                micros(median(&taken))
-            });
-            row(&format!("3 columns of {what}: open, first values, close"), plain, "us", None);
-            row("  with protect=yes", protected, "us", None);
-            row("  more", protected - plain, "us", None);
-            row("  times", protected / plain, "x", None);
+            let mut rivals: [&mut dyn FnMut() -> Duration; 2] =
+                [&mut || open(&plain.region, name), &mut || open(&protected.region, name)];
+            let [plain, protected] = interleaved(2, count, &mut rivals);
+            let case = format!("{size}, coherence={coherence}, hugepages={pages}, prefault={present}");
+            let what = "open, first values, close";
+            let series = Series { work: "component", case: &case, what, ..Series::default() };
+            Series { includes: PLAIN, ..series }.print_times(&plain);
+            Series { who: "libcsm, protect=yes", includes: PROTECTED, ..series }.print_times(&protected);
         }
     }
 }

@@ -1,187 +1,236 @@
 /*
- * Writing dirty lines home: csm_region_release beside the bare loop of the same instruction over the same length,
- * and beside libpmem2's persist (where it is installed). The variants take turns; medians, and their ratio.
+ * Moving lines: csm_region_release, csm_region_acquire and a publish that copies in, beside bare loops of the same
+ * instructions over the same bytes, and beside libpmem2 (where it is installed). The rivals take turns, and what is said
+ * is lines of JSON for tests/bench/run.py: the raw times of each.
  *
- *   flush           with one processor and with two
+ *   flush [--quick]       with one processor and with two
  */
 #define _GNU_SOURCE
-#include <fcntl.h>
-#include <pthread.h>
-#include <sched.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
-
-#include "csm.h"
-#ifdef HAVE_PMEM2
-#include <libpmem2.h>
-#endif
+#include "rivals.h"
 
 #if !defined(__x86_64__)
 int main(void) {
-    printf("flush: the bare loop is written for x86-64 alone\n");
+    missing("flush", "bare loops", "they are written for x86-64 alone");
     return 0;
 }
 #else
-#include <cpuid.h>
 
-#define MIB ((size_t)1 << 20)
-#define RUNS 15
-
-static csm_error_t error = CSM_ERROR_INIT;
-#define OK(call) ((call) == CSM_OK ? (void)0 : (fprintf(stderr, "%s\n", error.message), exit(1)))
-
-static double now_ms(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
-
-enum instruction { CLWB, CLFLUSHOPT, CLFLUSH };
-static const char *const names[] = {"clwb", "clflushopt", "clflush"};
-
-/* As libcsm chooses: the first that the processor has. */
-static enum instruction best(void) {
-    unsigned a, b = 0, c, d;
-    __get_cpuid_count(7, 0, &a, &b, &c, &d);
-    return b >> 24 & 1 ? CLWB : b >> 23 & 1 ? CLFLUSHOPT : CLFLUSH;
-}
-
-static void bare(char *from, size_t bytes, enum instruction instruction) {
-    char *end = from + bytes;
-    switch (instruction) {
-    case CLWB: for (; from < end; from += 64) __asm__ volatile("clwb %0" : "+m"(*from)); break;
-    case CLFLUSHOPT: for (; from < end; from += 64) __asm__ volatile("clflushopt %0" : "+m"(*from)); break;
-    case CLFLUSH: for (; from < end; from += 64) __asm__ volatile("clflush %0" : "+m"(*from)); break;
-    }
-    __asm__ volatile("mfence" ::: "memory");
-}
-
-struct half { char *from; size_t bytes; };
-static void *bare_half(void *half) {
-    bare(((struct half *)half)->from, ((struct half *)half)->bytes, best());
-    return NULL;
-}
-
-static void bare_threads(char *from, size_t bytes, int threads) {
-    if (threads == 1) return bare(from, bytes, best());
-    struct half second = {from + bytes / 2, bytes / 2};
-    pthread_t thread;
-    pthread_create(&thread, NULL, bare_half, &second);
-    bare(from, bytes / 2, best());
-    pthread_join(thread, NULL);
-}
+/* The memory that every rival works on: the library's address of it, and libpmem2's. */
+struct area {
+    csm_region_t *region;
+    char *memory;
+    size_t bytes;
+    int threads;
+    struct pmem pmem;
+};
 
 static void dirty(char *memory, size_t bytes) {
     static unsigned char value;
     memset(memory, ++value, bytes);
 }
 
-static int by_value(const void *a, const void *b) {
-    return (*(const double *)a > *(const double *)b) - (*(const double *)a < *(const double *)b);
+static double release(const struct area *area) {
+    dirty(area->memory, area->bytes);
+    double start = now_s();
+    OK(csm_region_release(area->region, area->memory, area->bytes, &error));
+    return now_s() - start;
 }
 
-static double median(double *values) {
-    qsort(values, RUNS, sizeof *values, by_value);
-    return values[RUNS / 2];
+static double bare_write_back(const struct area *area) {
+    dirty(area->memory, area->bytes);
+    double start = now_s();
+    in_threads(area->memory, NULL, area->bytes, area->threads, write_back_instruction());
+    return now_s() - start;
 }
 
-/* Medians of the ratio are of pairs: what disturbs one run of a machine disturbs its neighbour too. */
-static void row(const char *what, int threads, double *ours, double *theirs, const char *beside) {
-    double ratios[RUNS];
-    for (int i = 0; i < RUNS; i++) ratios[i] = ours[i] / theirs[i];
-    double ratio = median(ratios), a = median(ours), b = median(theirs);
-    printf("%s, %d thread%s: libcsm %.3f ms, %s %.3f ms, ratio %.2f  goal 1.05, %s\n", what, threads, threads == 1 ? "" : "s", a,
-           beside, b, ratio, ratio <= 1.05 ? "met" : "MISSED");
+static double acquire(const struct area *area) {
+    touch(area->memory, area->bytes);
+    double start = now_s();
+    OK(csm_region_acquire(area->region, area->memory, area->bytes, &error));
+    return now_s() - start;
 }
 
-static void measure(csm_region_t *region, const char *uri, const char *what, size_t bytes, int threads) {
+static double bare_invalidate(const struct area *area) {
+    touch(area->memory, area->bytes);
+    double start = now_s();
+    in_threads(area->memory, NULL, area->bytes, area->threads, invalidate_instruction());
+    return now_s() - start;
+}
+
+static char *outside; /* what is copied from: memory of this process alone */
+
+static double publish(const struct area *area) {
+    double start = now_s();
+    publish_bytes(area->region, "copied", outside, area->bytes);
+    double taken = now_s() - start;
+    OK(csm_table_remove(area->region, "copied", &error));
+    return taken;
+}
+
+static double bare_copy(const struct area *area) {
+    double start = now_s();
+    in_threads(area->memory, outside, area->bytes, area->threads, STREAM);
+    return now_s() - start;
+}
+
+#ifdef HAVE_PMEM2
+static double pmem_persist(const struct area *area) {
+    char *there = pmem_at(&area->pmem, area->region, area->memory);
+    dirty(there, area->bytes);
+    double start = now_s();
+    pmem2_get_persist_fn(area->pmem.map)(there, area->bytes);
+    return now_s() - start;
+}
+
+static double pmem_copy(const struct area *area) {
+    char *there = pmem_at(&area->pmem, area->region, area->memory);
+    double start = now_s();
+    pmem2_get_memcpy_fn(area->pmem.map)(there, outside, area->bytes, PMEM2_F_MEM_NONTEMPORAL);
+    return now_s() - start;
+}
+#endif
+
+struct rival {
+    const char *who, *includes;
+    double (*run)(const struct area *);
+    int limit;
+};
+
+/* Lets the rivals take turns, and prints what each took. The first rounds are not counted. */
+static void compare(const struct area *area, const char *what, const char *size, const struct rival *rivals, int count) {
+    int rounds = quick ? 5 : 15, warm_up = quick ? 1 : 2;
+    double *times = calloc((size_t)(count * rounds), sizeof *times);
+    uint64_t lines = 0;
+    for (int round = -warm_up; round < rounds; round++) {
+        for (int i = 0; i < count; i++) {
+            uint64_t before = lines_moved(area->region);
+            double taken = rivals[i].run(area);
+            if (round < 0) continue;
+            times[i * rounds + round] = taken;
+            if (i == 0) lines += lines_moved(area->region) - before;
+        }
+    }
+    for (int i = 0; i < count; i++) {
+        printf("{\"work\":\"flush\",\"case\":\"%s, %d thread%s\",\"who\":\"%s\",\"what\":\"%s\",\"unit\":\"s\",\"warm\":true,"
+               "\"limit\":%s,\"includes\":\"%s\",",
+               size, area->threads, area->threads == 1 ? "" : "s", rivals[i].who, what,
+               rivals[i].limit ? "true" : "false", rivals[i].includes);
+        if (i == 0) printf("\"counts\":{\"lines\":%llu},", (unsigned long long)lines);
+        printf("\"samples\":[");
+        for (int round = 0; round < rounds; round++) printf("%s%.9f", round ? "," : "", times[i * rounds + round]);
+        printf("]}\n");
+    }
+    fflush(stdout);
+    free(times);
+}
+
+static const char *const sizes[] = {"8 MiB", "1 GiB"};
+static const size_t bytes_of[] = {8 * MIB, 1024 * MIB};
+
+static void writer(csm_region_t *region, const char *uri, size_t bytes, const char *size, int threads) {
+    struct area area = {.region = region, .bytes = bytes, .threads = threads};
     void *memory;
     OK(csm_heap_alloc(region, bytes, 0, &memory, &error));
-    double ours[RUNS], loop[RUNS];
-    dirty(memory, bytes);
-    for (int i = 0; i < RUNS; i++) {
-        dirty(memory, bytes);
-        double start = now_ms();
-        OK(csm_region_release(region, memory, bytes, &error));
-        ours[i] = now_ms() - start;
-        dirty(memory, bytes);
-        start = now_ms();
-        bare_threads(memory, bytes, threads);
-        loop[i] = now_ms() - start;
-    }
-    row(what, threads, ours, loop, names[best()]);
+    area.memory = memory;
+    const struct rival write_back[] = {
+        {"libcsm", "csm_region_release of bytes just stored, to the fence", release, 0},
+        {bare_name(write_back_instruction()), "the loop over the lines, in as many threads, and mfence", bare_write_back, 1},
 #ifdef HAVE_PMEM2
-    if (threads == 1) {
-        char path[256];
-        snprintf(path, sizeof path, "/dev/shm/csm.%s", strchr(uri, ':') + 1);
-        *strchrnul(path, '?') = 0;
-        struct pmem2_config *config;
-        struct pmem2_source *source;
-        struct pmem2_map *map;
-        int fd = open(path, O_RDWR);
-        if (pmem2_config_new(&config) || pmem2_source_from_fd(&source, fd) ||
-            pmem2_config_set_required_store_granularity(config, PMEM2_GRANULARITY_CACHE_LINE) ||
-            pmem2_map_new(&map, config, source)) {
-            printf("libpmem2: %s\n", pmem2_errormsg());
-            exit(1);
-        }
-        csm_region_info_t info = {.struct_size = sizeof info};
-        OK(csm_region_info(region, &info, &error));
-        char *there = (char *)pmem2_map_get_address(map) + ((char *)memory - (char *)info.base);
-        pmem2_persist_fn persist = pmem2_get_persist_fn(map);
-        dirty(there, bytes);
-        for (int i = 0; i < RUNS; i++) {
-            dirty(memory, bytes);
-            double start = now_ms();
-            OK(csm_region_release(region, memory, bytes, &error));
-            ours[i] = now_ms() - start;
-            dirty(there, bytes);
-            start = now_ms();
-            persist(there, bytes);
-            loop[i] = now_ms() - start;
-        }
-        row(what, threads, ours, loop, "libpmem2");
-        pmem2_map_delete(&map);
-        pmem2_source_delete(&source);
-        pmem2_config_delete(&config);
-        close(fd);
-    }
+        {"libpmem2", "the persist function of a mapping of the same memory; one thread", pmem_persist, 0},
+#endif
+    };
+    const struct rival copy[] = {
+        {"libcsm", "publish of one column that lies outside: allocated, copied past the caches, home, committed", publish, 0},
+        {"bare non-temporal stores", "the loop, 64 bytes a turn, in as many threads, and sfence", bare_copy, 1},
+#ifdef HAVE_PMEM2
+        {"libpmem2", "the memcpy function of a mapping of the same memory, non-temporal; one thread", pmem_copy, 0},
+#endif
+    };
+#ifdef HAVE_PMEM2
+    area.pmem = pmem_open(uri);
 #else
     (void)uri;
+#endif
+    compare(&area, "write back", size, write_back, sizeof write_back / sizeof *write_back);
+    compare(&area, "bulk copy", size, copy, sizeof copy / sizeof *copy);
+#ifdef HAVE_PMEM2
+    pmem_close(&area.pmem);
 #endif
     OK(csm_heap_free(region, memory, bytes, &error));
 }
 
-static int with_processors(int count) {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    for (int i = 0; i < count; i++) CPU_SET(i, &set);
-    if (sched_setaffinity(0, sizeof set, &set) != 0) return 0;
-    char uri[128];
-    snprintf(uri, sizeof uri, "shm:bench-flush-%ld?size=1200M&coherence=lc&hugepages=thp", (long)getpid());
+/* The same memory as node 1 sees it: a process of its own, which is told where it is. */
+static int reader(char **args) {
+    const char *uri = args[0];
     csm_ctx_t *ctx;
-    csm_region_t *region;
+    struct area area = {.memory = (char *)strtoull(args[1], NULL, 16), .bytes = strtoull(args[2], NULL, 10), .threads = atoi(args[4])};
     OK(csm_ctx_new(NULL, &ctx, &error));
-    OK(csm_region_create(ctx, uri, &region, &error));
-    measure(region, uri, "8 MiB dirty in the cache", 8 * MIB, count);
-    measure(region, uri, "1 GiB just written", 1024 * MIB, count);
-    OK(csm_region_close(region, &error));
-    *strchr(uri, '?') = 0;
-    OK(csm_region_destroy(ctx, uri, &error));
+    OK(csm_region_open(ctx, uri, &area.region, &error));
+    const struct rival invalidate[] = {
+        {"libcsm", "csm_region_acquire of bytes just read, by node 1, to the fence", acquire, 0},
+        {bare_name(invalidate_instruction()), "the loop over the lines, in as many threads, and mfence", bare_invalidate, 1},
+    };
+    compare(&area, "invalidate", args[3], invalidate, sizeof invalidate / sizeof *invalidate);
+    OK(csm_region_close(area.region, &error));
+    csm_ctx_free(ctx);
     return 0;
 }
 
-int main(void) {
+static void start_reader(csm_region_t *region, const char *uri, size_t bytes, const char *size, int threads) {
+    void *memory;
+    OK(csm_heap_alloc(region, bytes, 0, &memory, &error));
+    dirty(memory, bytes);
+    OK(csm_region_release(region, memory, bytes, &error));
+    char node[160], at[32], length[32], count[8];
+    snprintf(node, sizeof node, "%s?node=1", uri);
+    snprintf(at, sizeof at, "%llx", (unsigned long long)(uintptr_t)memory);
+    snprintf(length, sizeof length, "%zu", bytes);
+    snprintf(count, sizeof count, "%d", threads);
+    pid_t child = fork();
+    if (child == 0) {
+        execl("/proc/self/exe", "flush", "--reader", node, at, length, size, count, quick ? "--quick" : (char *)NULL, (char *)NULL);
+        _exit(127);
+    }
+    int status;
+    if (waitpid(child, &status, 0) != child || status != 0) exit(1);
+    OK(csm_heap_free(region, memory, bytes, &error));
+}
+
+static void with_processors(int count) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    for (int i = 0; i < count; i++) CPU_SET(i, &set);
+    if (sched_setaffinity(0, sizeof set, &set) != 0) {
+        fprintf(stderr, "flush: there are no %d processors\n", count);
+        return;
+    }
+    char uri[128], shape[192];
+    snprintf(uri, sizeof uri, "shm:bench-flush-%ld", (long)getpid());
+    snprintf(shape, sizeof shape, "%s?size=2400M&coherence=lc&hugepages=thp", uri);
+    csm_ctx_t *ctx;
+    csm_region_t *region;
+    OK(csm_ctx_new(NULL, &ctx, &error));
+    OK(csm_region_create(ctx, shape, &region, &error));
+    for (int i = 0; i < 2; i++) {
+        writer(region, uri, bytes_of[i], sizes[i], count);
+        start_reader(region, uri, bytes_of[i], sizes[i], count);
+    }
+    OK(csm_region_close(region, &error));
+    OK(csm_region_destroy(ctx, uri, &error));
+    csm_ctx_free(ctx);
+}
+
+int main(int argc, char **argv) {
+    quick = argc > 1 && strcmp(argv[argc - 1], "--quick") == 0;
+    if (argc > 6 && strcmp(argv[1], "--reader") == 0) return reader(argv + 2);
     /* Without this libpmem2 takes shared memory for a file, and persist is msync. */
     setenv("PMEM2_FORCE_GRANULARITY", "CACHE_LINE", 1);
 #ifndef HAVE_PMEM2
-    printf("flush: without libpmem2, which is not installed (Debian: libpmem2-dev)\n");
+    missing("flush", "libpmem2", "it is not installed (Debian: libpmem2-dev)");
 #endif
+    outside = malloc(bytes_of[1]);
+    if (outside == NULL) return 1;
+    memset(outside, 1, bytes_of[1]);
     for (int count = 1; count <= 2; count++) {
         fflush(stdout);
         pid_t child = fork();

@@ -123,7 +123,9 @@ fn replacing(
     let report = owner.info().expect("info").coherence;
     let expected = Expected::owner(fixture, &report).home(buffers, 0).home(&[descriptor], 1);
     let expected = expected.home(&[ENTRY, LINE], 0).fence();
-    expected.dropped(&[LINE]).dropped(&[blocks * BLOCK]).home(&[LINE], 1)
+    let expected = expected.dropped(&[LINE]);
+    let expected = if blocks == 0 { expected } else { expected.dropped(&[blocks * BLOCK]) };
+    expected.home(&[LINE], 1)
 }
 
 pub(super) fn writer(fixture: &dyn Fixture) -> Outcome {

@@ -46,6 +46,8 @@ pub(super) fn lifetime(fixture: &dyn Fixture) -> Outcome {
     assert_eq!(scratch.context.destroy(&scratch.uri).expect_err("in use there").kind(), ErrorKind::InUse);
     peer.say("leave");
     peer.finish();
+    let e = scratch.context.destroy(&scratch.with("node=1")).expect_err("not the owner's node");
+    assert!(e.kind() == ErrorKind::InvalidArgument && e.message().contains("owner's node, 0"), "{e}");
     scratch.context.destroy(&scratch.uri).expect("destroy");
     assert_eq!(scratch.try_open("").expect_err("gone").kind(), ErrorKind::RegionNotFound);
     // The name is free, and a region of it is another region.

@@ -45,6 +45,8 @@ pub const ALL: &[(&str, Case)] = &[
     ("a damaged superblock is refused", damage::superblock),
     ("a truncated region is refused", damage::truncated),
     ("what a window held is not lost", windows::not_lost),
+    ("a file that is no region is not destroyed", windows::not_destroyed),
+    ("a file of its own and a window are told apart", windows::other_use),
     ("a part of a window", windows::parts),
     ("what a window held is not believed", windows::former_life),
     ("a region lost while mapped answers so", lost::survived),

@@ -32,6 +32,47 @@ pub(super) fn not_lost(fixture: &dyn Fixture) -> Outcome {
     Ok(())
 }
 
+/// A file without a mark in its name that is no region is somebody's data.
+pub(super) fn not_destroyed(fixture: &dyn Fixture) -> Outcome {
+    let scratch = Scratch::new(fixture);
+    let Some(path) = scratch.uri.strip_prefix("file:").and_then(|rest| rest.split('?').next()) else {
+        return skip("its names are regions' alone");
+    };
+    std::fs::write(path, vec![b'x'; 8 << 20]).expect("write");
+    let e = scratch.context.destroy(&scratch.uri).expect_err("no region");
+    assert_eq!(e.kind(), ErrorKind::NotARegion, "{e}");
+    let e = scratch.try_create(&small(2)).expect_err("there is something");
+    assert!(!e.message().contains("csm destroy"), "{e}");
+    assert_eq!(std::fs::metadata(path).expect("still there").len(), 8 << 20);
+    std::fs::remove_file(path).expect("remove");
+    let missing = format!("file:/dev/csm-no-such-device?{}", small(2));
+    let e = scratch.context.create(&missing).expect_err("no such device");
+    assert!(e.kind() == ErrorKind::RegionNotFound && e.message().contains("driver"), "{e}");
+    Ok(())
+}
+
+/// The two uses of a file do not see each other's processes, so one is never taken for the other.
+pub(super) fn other_use(fixture: &dyn Fixture) -> Outcome {
+    let scratch = Scratch::new(fixture);
+    let Some(path) = scratch.uri.strip_prefix("file:").and_then(|rest| rest.split('?').next()) else {
+        return skip("a file alone has two uses");
+    };
+    drop(scratch.create(&small(2)));
+    let (other, advice) = if fixture.makes_windows() {
+        (format!("file:{path}?fixed=yes"), "leave fixed=yes out")
+    } else {
+        (format!("file:{path}"), "add fixed=yes")
+    };
+    for e in [
+        scratch.context.open(&other).map(drop).expect_err("the other use"),
+        scratch.context.destroy(&other).expect_err("the other use"),
+    ] {
+        assert!(e.kind() == ErrorKind::OptionMismatch && e.message().contains(advice), "{e}");
+    }
+    drop(scratch.open(""));
+    Ok(())
+}
+
 pub(super) fn parts(fixture: &dyn Fixture) -> Outcome {
     window(fixture)?;
     let scratch = Scratch::new(fixture);
