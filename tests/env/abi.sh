@@ -6,7 +6,7 @@
 . "$(dirname "$0")/lib.sh"
 have "$CC" || skip "the ABI tests" "install a C compiler (Debian: apt-get install gcc)"
 work_dir
-library=$OUT/libcsm.so.0 most_bytes=1572864
+library=$OUT/libcsm.so.0 most_bytes=2097152
 
 echo '#include "csm.h"
 #include "csm.h"' >"$WORK/twice.c"
