@@ -25,12 +25,14 @@ export CARGO_PROFILE_DEV_OPT_LEVEL=1 CARGO_PROFILE_DEV_DEBUG=0
 
 # One link of each profile that needs instructions, and each line size, says what there is to say about a processor.
 # The emulator has no get_mempolicy and does not pass MADV_DONTDUMP on: "memory is what was asked for" and "memory is
-# nobody else's" cannot pass. Great numbers of names, garbage and seeds say nothing about an instruction set.
-echo "not under emulation: the cases on NUMA memory and core dumps, and very many names"
+# nobody else's" cannot pass. To an ioctl that it does not know it says ENOSYS, where the two tests of failing calls expect
+# a kernel's ENOTTY. Great numbers of names, garbage and seeds say nothing about an instruction set.
+echo "not under emulation: the cases on NUMA memory and core dumps, failing ioctls, and very many names"
 unset CSM_SEEDS CSM_GARBAGE
 run() {
     cargo test --tests --locked -p csm -p csm-conformance --target "$target" --no-fail-fast "$@" \
-        --skip "memory is" --skip "very many names"
+        --skip "memory is" --skip "very many names" \
+        --skip every_failing_call_is_reported --skip a_container_or_group_that_does_not_open
 }
 cargo test --tests --locked -p csm -p csm-conformance --target "$target" --no-run
 work_dir
