@@ -6,11 +6,12 @@ software; the order of detaching is this project's own (driver/src/afu/thymesisf
 
 import re
 
+import programs
 import standin
 import tables
 
 AFU = "/dev/ocxl/IBM,RMEM.0006:00:00.1.0"
-SIZE_MIB = 64
+SIZE_MIB = 128
 PARAMETERS = "/sys/module/ocxl_standin/parameters"
 
 CLUSTER = """\
@@ -50,10 +51,11 @@ def boot(lab, arch, base):
     cluster = lab.work / "cluster.toml"
     cluster.write_text(CLUSTER.format(mib=SIZE_MIB, base=base))
     files = {**tables.files(lab), "etc/csm/cluster.toml": cluster}
+    suite = programs.conformance("x86_64") if arch == "x86" else {}
     # The borrower sees the lender's memory: it must be there when either begins.
     lender, borrower = lab.boot_each(
-        ("lender", f"{arch}-tf-memory", {"files": files, "modules": {module: ""}}),
-        ("borrower", f"{arch}-tf-compute", {"files": files, "modules": {module: "compute=1"}}))
+        ("lender", f"{arch}-tf-memory", {"files": files, "modules": {module: ""}, "extra_programs": suite}),
+        ("borrower", f"{arch}-tf-compute", {"files": files, "modules": {module: "compute=1"}, "extra_programs": suite}))
     lender.base = borrower.base = base
     for guest in (lender, borrower):
         guest.run(f"ls {AFU}; csm-bringup probe", expect=["IBM,RMEM"])
@@ -169,6 +171,11 @@ def everyday(lender, borrower, has_csm=True):
         lender.run("csm create cluster:shared", expect=[f"base {lender.base:#x}"])
         tables.pass_on(lender, "cluster:shared", borrower, "cluster:shared")
         borrower.run("csm stat cluster:shared", expect=[f"{lender.base:#x}", "owned by node 0"])
+        # A case of the suite through the link, and all of it on what is lent. (What its last case leaves is the lender's, and in
+        # use as far as the borrower knows: so in this order.)
+        lender.run("csm destroy cluster:shared")
+        for guest, role, only in ((borrower, "role=compute&via=/dev/tfshmem", "created,"), (lender, "role=memory", "")):
+            print(tables.conformance(guest, f"thymesisflow:IBM,RMEM?{role}&name=shared", SIZE_MIB, only))
     borrower.run("csm-bringup counters shared --count 2 --interval 100ms")
     seen = registers(borrower)
     if not all(("r64", off) in {access[:2] for access in seen} for off in (0x60, 0x68, 0x70)):
