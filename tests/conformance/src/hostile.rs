@@ -12,7 +12,8 @@ use std::sync::OnceLock;
 use csm::{Context, Region};
 
 use crate::descriptors::Descriptors;
-use crate::fixture::{Fixture, SHM, Scratch};
+use crate::devices::SHM;
+use crate::fixture::{Fixture, Scratch};
 use crate::process::Peer;
 use crate::table::{many_types, open, publish, publish_stamp, stamp_of};
 

@@ -9,6 +9,7 @@
 
 pub mod cases;
 mod descriptors;
+pub mod devices;
 pub mod fixture;
 pub mod harness;
 pub mod hostile;

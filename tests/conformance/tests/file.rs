@@ -1,7 +1,7 @@
 //! The suite on `file:`: a file of the region's own, files that are there and are used as windows; or, instead, on the
 //! window that `CSM_TEST_WINDOW` names, as `dax:/dev/dax0.0`, of `CSM_TEST_WINDOW_MIB` (what it holds is lost).
 
-use csm_conformance::fixture::{PlainFile, Window, WindowFile};
+use csm_conformance::devices::{PlainFile, Window, WindowFile};
 use csm_conformance::{Fixture, harness};
 
 fn main() {

@@ -1,6 +1,6 @@
 //! The suite on `incoherent:`, the simulated link: every profile, and lines of 64 and of 128 bytes.
 
-use csm_conformance::fixture::Incoherent;
+use csm_conformance::devices::Incoherent;
 use csm_conformance::{Fixture, harness};
 
 macro_rules! links {

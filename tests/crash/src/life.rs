@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use csm::{Context, ErrorKind, hooks};
-use csm_conformance::fixture::{SHM, small};
+use csm_conformance::devices::SHM;
+use csm_conformance::fixture::small;
 use csm_conformance::process::Inside;
 use csm_conformance::table::{assert_empty, publish_stamp, read_stamp};
 use csm_conformance::{Outcome, Scratch};

@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 use std::time::Duration;
 
 use csm::{Context, ErrorKind, Region};
-use csm_conformance::fixture::SHM;
+use csm_conformance::devices::SHM;
 use csm_conformance::process::{Inside, Peer};
 use csm_conformance::random::Random;
 use csm_conformance::table::{assert_empty, open, publish, publish_stamp, stamp_of, stamped};

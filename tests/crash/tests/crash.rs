@@ -1,7 +1,7 @@
 //! Every kill, and who stores where.
 
 use csm_conformance::cases;
-use csm_conformance::fixture::{LINK, SHM, Shm};
+use csm_conformance::devices::{LINK, SHM, Shm};
 use csm_conformance::harness::{Test, run_tests};
 use csm_conformance::process::Role;
 use csm_crash::every::Stores;
