@@ -10,7 +10,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::afu::context::AfuContext;
-use crate::afu::mmio::Mmio;
+use crate::afu::thymesisflow::card::{Card, detached};
 use crate::afu::thymesisflow::counters::Counters;
 use crate::afu::thymesisflow::line::LinkMemory;
 use crate::afu::thymesisflow::ports::{Ports, Section};
@@ -19,7 +19,6 @@ use crate::afu::thymesisflow::training::{Progress, Trained, Trainer, Training, a
 use crate::afu::thymesisflow::undo::Undo;
 use crate::afu::thymesisflow::window::ZoneSource;
 use crate::afu::thymesisflow::zone::{LinkState, Mark, Side, look_for_mark, read_mark, write_mark};
-use crate::afu::thymesisflow::{check_global, map_global};
 use crate::afu::trace::Trace;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -66,11 +65,9 @@ pub struct ComputeSide {
 struct Parts {
     borrow: Borrow,
     mark: Mark,
-    trace: Trace,
+    card: Card,
     source: Box<dyn ZoneSource>,
     zone: Option<Box<dyn LinkMemory>>,
-    global: Option<Box<dyn Mmio>>,
-    afu: Option<Box<dyn AfuContext>>,
     /// Whether the link may be touched; not when an operator says that it is dead.
     touch: bool,
 }
@@ -100,16 +97,8 @@ impl ComputeSide {
             ports: Some(borrow.ports),
             count: 0,
         };
-        let mut parts = Parts {
-            borrow: *borrow,
-            mark,
-            trace: trace.clone(),
-            source,
-            zone: None,
-            global: None,
-            afu: Some(afu),
-            touch: true,
-        };
+        let mut parts =
+            Parts { borrow: *borrow, mark, card: Card::new(afu, trace), source, zone: None, touch: true };
         let mut undo = Undo::new();
         match parts.bring_up(value, &mut undo, progress) {
             Ok(trained) => Ok(Self { parts, undo, trained }),
@@ -143,8 +132,7 @@ impl ComputeSide {
     /// # Errors
     /// [`ErrorKind::InUse`] while another process reads the counters; [`ErrorKind::Closed`] after a detach.
     pub fn counters(&mut self) -> Result<Counters<'_>> {
-        let lock = self.parts.afu.as_ref().ok_or_else(detached)?.counter_lock()?;
-        Counters::begin(&mut **self.parts.global.as_mut().ok_or_else(detached)?, Side::Compute, lock)
+        self.parts.card.counters(Side::Compute)
     }
 
     /// Takes the link down, everything of it whatever fails on the way. `force` leaves out the line that tells the memory side:
@@ -171,10 +159,6 @@ impl Drop for ComputeSide {
     }
 }
 
-pub(super) fn detached() -> Error {
-    Error::new(ErrorKind::Closed, "the link was detached")
-}
-
 impl Parts {
     fn bring_up(
         &mut self,
@@ -182,23 +166,25 @@ impl Parts {
         undo: &mut Undo<Self>,
         progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
     ) -> Result<Trained> {
-        undo.push("closing the AFU context", Self::close);
-        let afu = self.afu.as_mut().ok_or_else(detached)?;
-        check_global(&afu.metadata()?)?;
-        self.global = Some(map_global(&mut **afu, &self.trace)?);
-        undo.push("unmapping the global MMIO", Self::unmap_global);
-        self.write(Register::AuroraReset, self.borrow.ports.bits())?;
-        undo.push("resetting the Aurora channels", |parts| parts.write(Register::AuroraReset, 0));
-        self.write(Register::Section(self.borrow.section), value)?;
-        undo.push("clearing the section", |parts| parts.write(Register::Section(parts.borrow.section), 0));
+        undo.push("closing the AFU context", |parts| parts.card.close());
+        self.card.check()?;
+        self.card.map_global()?;
+        undo.push("unmapping the global MMIO", |parts| parts.card.unmap_global());
+        self.card.write(Register::AuroraReset, self.borrow.ports.bits())?;
+        undo.push("resetting the Aurora channels", |parts| parts.card.write(Register::AuroraReset, 0));
+        self.card.write(Register::Section(self.borrow.section), value)?;
+        undo.push("clearing the section", |parts| {
+            parts.card.write(Register::Section(parts.borrow.section), 0)
+        });
         undo.push("unmapping the link zone", Self::unmap_zone);
+        let trace = self.card.trace.clone();
         let trained = Trainer {
-            global: &mut **self.global.as_mut().ok_or_else(detached)?,
+            global: self.card.global()?,
             source: &mut *self.source,
             zone: &mut self.zone,
             borrow: &self.borrow,
             nonce: self.mark.nonce,
-            trace: &self.trace,
+            trace: &trace,
             progress,
         }
         .run()?;
@@ -215,10 +201,6 @@ impl Parts {
         Ok(trained)
     }
 
-    fn write(&mut self, register: Register, value: u64) -> Result<()> {
-        register.write(&mut **self.global.as_mut().ok_or_else(detached)?, value)
-    }
-
     fn say_detached(&mut self) -> Result<()> {
         if !self.touch {
             return Ok(());
@@ -232,20 +214,8 @@ impl Parts {
 
     fn unmap_zone(&mut self) -> Result<()> {
         if self.zone.take().is_some() {
-            self.trace.call("unmap zone");
+            self.card.trace.call("unmap zone");
         }
-        Ok(())
-    }
-
-    fn unmap_global(&mut self) -> Result<()> {
-        self.global = None;
-        self.trace.call("unmap global");
-        Ok(())
-    }
-
-    fn close(&mut self) -> Result<()> {
-        self.afu = None;
-        self.trace.call("close");
         Ok(())
     }
 }

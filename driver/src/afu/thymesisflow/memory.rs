@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::afu::context::AfuContext;
 use crate::afu::event::TranslationFault;
 use crate::afu::mmio::Mmio;
-use crate::afu::thymesisflow::compute::detached;
+use crate::afu::thymesisflow::card::Card;
 use crate::afu::thymesisflow::counters::Counters;
 use crate::afu::thymesisflow::line::LinkMemory;
 use crate::afu::thymesisflow::ports::Ports;
@@ -21,7 +21,6 @@ use crate::afu::thymesisflow::window::LentWindow;
 use crate::afu::thymesisflow::zone::{
     LinkState, Mark, Side, read_mark, write_answers, write_mark, wrong_answers,
 };
-use crate::afu::thymesisflow::{check_global, map_global};
 use crate::afu::trace::Trace;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -35,10 +34,8 @@ pub struct MemorySide {
 struct Parts {
     ports: Ports,
     mark: Mark,
-    trace: Trace,
     per_pasid: Option<Box<dyn Mmio>>,
-    global: Option<Box<dyn Mmio>>,
-    afu: Option<Box<dyn AfuContext>>,
+    card: Card,
     // Both outlive the AFU, which stores to them until it is closed.
     zone: Box<dyn LinkMemory>,
     window: LentWindow,
@@ -64,10 +61,8 @@ impl MemorySide {
         let mut parts = Parts {
             ports,
             mark,
-            trace: trace.clone(),
             per_pasid: None,
-            global: None,
-            afu: Some(afu),
+            card: Card::new(afu, trace),
             zone: Box::new(window.zone()?),
             window,
         };
@@ -122,7 +117,7 @@ impl MemorySide {
     /// # Errors
     /// [`ErrorKind::Closed`] when the card was reset or is gone, or after a detach.
     pub fn fault(&mut self) -> Result<Option<TranslationFault>> {
-        self.parts.afu.as_mut().ok_or_else(detached)?.fault()
+        self.parts.card.afu()?.fault()
     }
 
     /// Begins to count what goes through the card.
@@ -130,8 +125,7 @@ impl MemorySide {
     /// # Errors
     /// [`ErrorKind::InUse`] while another process reads the counters; [`ErrorKind::Closed`] after a detach.
     pub fn counters(&mut self) -> Result<Counters<'_>> {
-        let lock = self.parts.afu.as_ref().ok_or_else(detached)?.counter_lock()?;
-        Counters::begin(&mut **self.parts.global.as_mut().ok_or_else(detached)?, Side::Memory, lock)
+        self.parts.card.counters(Side::Memory)
     }
 
     /// Takes the link down and ends the lending, everything of it whatever fails on the way. `force` does so although a compute
@@ -178,33 +172,28 @@ impl Drop for MemorySide {
 
 impl Parts {
     fn bring_up(&mut self, undo: &mut Undo<Self>) -> Result<()> {
-        undo.push("closing the AFU context", Self::close);
+        undo.push("closing the AFU context", |parts| parts.card.close());
         write_answers(&mut *self.zone, Side::Memory, self.mark.nonce)?;
-        let afu = self.afu.as_mut().ok_or_else(detached)?;
-        check_global(&afu.metadata()?)?;
+        self.card.check()?;
         // Closing is what detaches from the address space.
-        afu.attach()?;
-        self.trace.call("attach");
-        self.global = Some(map_global(&mut **afu, &self.trace)?);
-        undo.push("unmapping the global MMIO", Self::unmap_global);
-        if let Some(per_pasid) = afu.map_per_pasid()? {
-            self.trace.call("map per-PASID");
-            self.per_pasid = Some(self.trace.of(per_pasid));
+        self.card.afu()?.attach()?;
+        self.card.trace.call("attach");
+        self.card.map_global()?;
+        undo.push("unmapping the global MMIO", |parts| parts.card.unmap_global());
+        if let Some(per_pasid) = self.card.afu()?.map_per_pasid()? {
+            self.card.trace.call("map per-PASID");
+            self.per_pasid = Some(self.card.trace.of(per_pasid));
             undo.push("unmapping the per-PASID MMIO", Self::unmap_per_pasid);
         }
-        self.write(Register::Control, CONTROL_TEST_ENABLE)?;
-        undo.push("clearing the control register", |parts| parts.write(Register::Control, 0));
-        self.write(Register::AuroraReset, self.ports.bits())?;
-        undo.push("resetting the Aurora channels", |parts| parts.write(Register::AuroraReset, 0));
+        self.card.write(Register::Control, CONTROL_TEST_ENABLE)?;
+        undo.push("clearing the control register", |parts| parts.card.write(Register::Control, 0));
+        self.card.write(Register::AuroraReset, self.ports.bits())?;
+        undo.push("resetting the Aurora channels", |parts| parts.card.write(Register::AuroraReset, 0));
         undo.push("marking the window detached", |parts| match parts.mark.state {
             LinkState::Attached => parts.set_mark(LinkState::Detached),
             _ => Ok(()),
         });
         self.set_mark(LinkState::Attached)
-    }
-
-    fn write(&mut self, register: Register, value: u64) -> Result<()> {
-        register.write(&mut **self.global.as_mut().ok_or_else(detached)?, value)
     }
 
     fn set_mark(&mut self, state: LinkState) -> Result<()> {
@@ -233,19 +222,7 @@ impl Parts {
 
     fn unmap_per_pasid(&mut self) -> Result<()> {
         self.per_pasid = None;
-        self.trace.call("unmap per-PASID");
-        Ok(())
-    }
-
-    fn unmap_global(&mut self) -> Result<()> {
-        self.global = None;
-        self.trace.call("unmap global");
-        Ok(())
-    }
-
-    fn close(&mut self) -> Result<()> {
-        self.afu = None;
-        self.trace.call("close");
+        self.card.trace.call("unmap per-PASID");
         Ok(())
     }
 }

@@ -12,6 +12,7 @@
 //! - An access while the network is away makes the host fence the link, so the compute side detaches first. The zone is what
 //!   enforces it: the memory side refuses to detach while the compute side's line says that it is attached.
 
+mod card;
 mod compute;
 mod counters;
 mod hotplug;
@@ -37,27 +38,3 @@ pub use registers::{GLOBAL_MMIO_BYTES_MIN, Latency, Register, section_value};
 pub use training::{Progress, Stage, Trained, Training};
 pub use window::{CharDevice, LentWindow, ZoneSource};
 pub use zone::{LinkState, Mark, Side, ZONE_BYTES};
-
-use crate::afu::context::{AfuContext, Metadata};
-use crate::afu::mmio::Mmio;
-use crate::afu::trace::Trace;
-use crate::error::{Error, ErrorKind, Result};
-
-/// Whether an AFU can be ThymesisFlow's.
-fn check_global(metadata: &Metadata) -> Result<()> {
-    if metadata.global_mmio_bytes >= GLOBAL_MMIO_BYTES_MIN {
-        return Ok(());
-    }
-    let text = format!(
-        "it has {:#x} bytes of global MMIO, ThymesisFlow's has {GLOBAL_MMIO_BYTES_MIN:#x} at least: it is another AFU",
-        metadata.global_mmio_bytes
-    );
-    Err(Error::new(ErrorKind::Unsupported, text))
-}
-
-/// Maps the global MMIO area, with a trace of it.
-fn map_global(afu: &mut dyn AfuContext, trace: &Trace) -> Result<Box<dyn Mmio>> {
-    let global = afu.map_global()?;
-    trace.call("map global");
-    Ok(trace.of(global))
-}
