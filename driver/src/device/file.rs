@@ -21,8 +21,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::sys::{file, mem};
 use crate::uri::Uri;
 
-const CONTROL_PREFIX: &str = "csm-members.";
-
 /// A file that is made for its region.
 struct Plain {
     window: ShmFile,
@@ -193,7 +191,7 @@ impl Device for Plain {
     }
 
     fn control_path(&self, uuid: &Uuid, _node: u64) -> PathBuf {
-        Path::new(SHM_DIR).join(format!("{CONTROL_PREFIX}{uuid}"))
+        shm_file::control_path(uuid)
     }
 
     fn control_paths(&self, uuid: &Uuid) -> Result<Vec<PathBuf>> {

@@ -18,7 +18,6 @@ use crate::uri::Uri;
 pub(super) use super::shm_file::creation_lock;
 
 const FILE_PREFIX: &str = "csm.";
-const CONTROL_PREFIX: &str = "csm-members.";
 const NUMA_NODES: &str = "/sys/devices/system/node";
 const HUGE_POOL: &str = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages";
 
@@ -135,8 +134,7 @@ impl Device for Shm {
     fn control_path(&self, _uuid: &Uuid, _node: u64) -> PathBuf {
         // Named like the region, so that what a killed creation left is found by the next one.
         let name = self.window.path.file_name().unwrap_or_default().to_string_lossy();
-        Path::new(SHM_DIR)
-            .join(format!("{CONTROL_PREFIX}{}", name.strip_prefix(FILE_PREFIX).unwrap_or(&name)))
+        shm_file::control_path(name.strip_prefix(FILE_PREFIX).unwrap_or(&name))
     }
 
     fn is_one_host(&self) -> bool {

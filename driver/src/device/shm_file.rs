@@ -3,6 +3,7 @@
 //! It is filled before it gets its name, so a half-made region is never found. All memory is allocated
 //! when the file gets its length: a full /dev/shm is an error then and not a SIGBUS later.
 
+use std::fmt;
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use crate::uri::Uri;
 
 pub(super) const SHM_DIR: &str = "/dev/shm";
 pub(super) const HUGE_PAGE_BYTES: u64 = 2 * MIB;
+const CONTROL_PREFIX: &str = "csm-members.";
 const CREATION_PATIENCE: Duration = Duration::from_secs(5);
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
@@ -206,8 +208,18 @@ pub(super) fn open_window(uri: &Uri, path: &Path) -> Result<File> {
     })
 }
 
+/// Where members of a region of this host prove that they live: `rest` tells the region, and the node, apart.
+pub(super) fn control_path(rest: impl fmt::Display) -> PathBuf {
+    Path::new(SHM_DIR).join(format!("{CONTROL_PREFIX}{rest}"))
+}
+
+/// The control files whose names go on with `rest`.
+pub(super) fn control_paths(rest: impl fmt::Display) -> Vec<PathBuf> {
+    paths_with_prefix(&format!("{CONTROL_PREFIX}{rest}")).collect()
+}
+
 /// Every file in /dev/shm that begins with `prefix`.
-pub(super) fn paths_with_prefix(prefix: &str) -> impl Iterator<Item = PathBuf> {
+fn paths_with_prefix(prefix: &str) -> impl Iterator<Item = PathBuf> {
     let entries = std::fs::read_dir(SHM_DIR).into_iter().flatten().flatten();
     entries
         .filter(move |entry| entry.file_name().to_string_lossy().starts_with(prefix))

@@ -10,20 +10,18 @@
 use std::any::Any;
 use std::fs::File;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use memmap2::MmapOptions;
 use uuid::Uuid;
 
-use super::shm_file::{self, SHM_DIR};
+use super::shm_file;
 use super::{CoherenceReport, Device, MemoryType};
 use crate::arch::{self, CacheOps};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::file;
 use crate::units::{format_size, index};
 use crate::uri::Uri;
-
-const CONTROL_PREFIX: &str = "csm-members.";
 
 /// Where a window is, and what it is like.
 pub(super) struct Place {
@@ -170,11 +168,11 @@ impl Device for Window {
     }
 
     fn control_path(&self, uuid: &Uuid, node: u64) -> PathBuf {
-        Path::new(SHM_DIR).join(format!("{CONTROL_PREFIX}{uuid}.{node}"))
+        shm_file::control_path(format_args!("{uuid}.{node}"))
     }
 
     fn control_paths(&self, uuid: &Uuid) -> Result<Vec<PathBuf>> {
-        Ok(shm_file::paths_with_prefix(&format!("{CONTROL_PREFIX}{uuid}.")).collect())
+        Ok(shm_file::control_paths(format_args!("{uuid}.")))
     }
 
     fn is_one_host(&self) -> bool {
