@@ -64,7 +64,7 @@ class Toolbox:
             raise Unavailable(f"{what} does not build: {last_line(done.stderr)}")
         return done.stdout
 
-    def library(self):
+    def libcsm(self):
         path = RELEASE / "libcsm.so.0"
         if not path.exists():
             raise Unavailable(f"{path} is not there: run make")
@@ -72,7 +72,7 @@ class Toolbox:
 
     def cpp(self, name):
         """A program of tests/bench/cpp, linked with Arrow's newest wheel."""
-        self.library()
+        self.libcsm()
         arrow = fetched("arrow")
         program = self.out / name
         self.run(f"{name}.cc", [
@@ -149,7 +149,7 @@ def share_ends(tools):
 
 @program("share", "sharing a table")
 def share(tools):
-    env = {"CSM_LIBRARY": str(tools.library())}
+    env = {"CSM_LIBRARY": str(tools.libcsm())}
     ends = share_ends(tools)
     programs = [Program("sharing a table", "share", [sys.executable, str(BENCH / "peers/share.py"), *tools.options, *ends], env, 5400)]
     if not tools.quick:
@@ -174,7 +174,7 @@ def query_cpp(tools):
 
 @program("query", "pyarrow")
 def query_python(tools):
-    env = {"CSM_LIBRARY": str(tools.library())}
+    env = {"CSM_LIBRARY": str(tools.libcsm())}
     argv = [fetched("python-arrow"), str(BENCH / "peers/query.py"), fetched("lineitem"), *tools.options]
     return [Program("pyarrow", "query", argv, env)]
 
@@ -208,7 +208,7 @@ for _work, _name in (("flush", "coherence"), ("component", "guard"), ("share", "
 
 @program("flush", "flush.c")
 def flush(tools):
-    tools.library()
+    tools.libcsm()
     flags = subprocess.run(["pkg-config", "--cflags", "--libs", "libpmem2"], text=True, stdout=subprocess.PIPE,
                            stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
     pmem2 = ["-DHAVE_PMEM2", *flags.stdout.split()] if flags.returncode == 0 else []
