@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BENCH = Path(__file__).resolve().parent
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target").absolute()
 RELEASE = TARGET / "release"
+PEERS_RS = TARGET / "peers-rs"
 CXX = os.environ.get("CXX", "c++")
 CC = os.environ.get("CC", "cc")
 
@@ -93,7 +94,7 @@ class Toolbox:
             said = self.run(f"peers-rs {name} with {', '.join(wanted) or 'no peer'}",
                             ["cargo", "build", "--release", "--locked", "--manifest-path", BENCH / "peers-rs/Cargo.toml",
                              "--bin", name, "--message-format", "json", "--no-default-features", "--features",
-                             ",".join(wanted)], env={"CARGO_TARGET_DIR": str(TARGET / "peers-rs")})
+                             ",".join(wanted)], env={"CARGO_TARGET_DIR": str(PEERS_RS)})
             return executable(said, name)
 
         try:
@@ -189,7 +190,7 @@ def component(tools):
 def bringup(tools):
     program_path = RELEASE / "csm-bringup"
     if not program_path.exists():
-        raise Unavailable(f"{program_path} is not there: it is not part of this version")
+        raise Unavailable(f"{program_path} is not there: run make")
     return [Program("csm-bringup bench", "component",
                     [sys.executable, str(BENCH / "bringup.py"), str(program_path), *tools.options])]
 
@@ -202,8 +203,7 @@ def cargo_program(work, name):
 
 
 for _work, _name in (("flush", "coherence"), ("component", "guard"), ("share", "scan"), ("scale", "scale")):
-    if (BENCH / "benches" / f"{_name}.rs").exists() or (BENCH / "benches" / _name).exists():
-        cargo_program(_work, _name)
+    cargo_program(_work, _name)
 
 
 @program("flush", "flush.c")
@@ -217,15 +217,19 @@ def flush(tools):
     return [Program("flush.c", "flush", [str(tools.out / "flush"), *tools.options])]
 
 
-def peers_program(work, name, *features):
-    @program(work, f"{name} (Rust)")
+def peers_program(work, name, *features, long_build=False):
+    """A program of peers-rs. One that is long to build is not built for a quick look, only run if it is there."""
+    full_name = f"{name} (Rust)"
+
+    @program(work, full_name)
     def make(tools):
-        if not (BENCH / "peers-rs/Cargo.toml").exists():
-            raise Unavailable("tests/bench/peers-rs is not there")
-        return [Program(f"{name} (Rust)", work, [tools.peers_rs(name, features), *tools.options])]
+        if long_build and tools.quick and not (PEERS_RS / "release" / name).exists():
+            raise Unavailable(f"{', '.join(features)} takes long to build, which QUICK=1 does not do: "
+                              f"make bench ONLY='{full_name}' does, once")
+        return [Program(full_name, work, [tools.peers_rs(name, features), *tools.options])]
     return make
 
 
 peers_program("message", "message", "iceoryx2")
 peers_program("alloc", "alloc", "jemalloc", "mimalloc", "talc", "offset-allocator")
-peers_program("query", "query", "datafusion")
+peers_program("query", "query", "datafusion", long_build=True)
