@@ -37,7 +37,7 @@ mod tests;
 use std::sync::atomic::{Ordering, fence};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::units::index;
+use crate::units::{MIB, index};
 
 pub(crate) use lines::merge;
 pub(crate) use read_back::ReadBack;
@@ -126,6 +126,11 @@ pub(crate) fn prefetch(address: *const u8, len: u64) {
     let _ = (address, len);
 }
 
+/// From here on a copy goes past the caches also in coherent memory: it would not stay in them, and an ordinary store
+/// fetches its line first. A copy and a scan of it by another process took 1.35 to 1.5 times as long through the caches,
+/// for buffers of 4 to 64 MiB (EPYC, Zen 4, L3 32 MiB); a table of 1 MiB in one buffer took 0.84.
+const PAST_CACHES_MIN_BYTES: u64 = 4 * MIB;
+
 /// Memory that hardware keeps coherent: nothing to write back, nothing to drop.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Coherent;
@@ -144,7 +149,27 @@ impl CacheOps for Coherent {
     }
 
     unsafe fn copy_home(&self, from: *const u8, to: *mut u8, len: u64) {
-        // SAFETY: the caller's promise.
-        unsafe { std::ptr::copy_nonoverlapping(from, to, index(len)) };
+        if len < PAST_CACHES_MIN_BYTES {
+            // SAFETY: the caller's promise.
+            unsafe { std::ptr::copy_nonoverlapping(from, to, index(len)) };
+        } else {
+            // SAFETY: the caller's promise.
+            unsafe { spread::copy(self, from, to, len, copy_past_caches) };
+            // Such stores are ordered by a fence alone, and nobody else makes one for coherent memory.
+            self.fence();
+        }
     }
+}
+
+#[cfg(target_arch = "x86_64")]
+use native::copy_past_caches;
+
+/// Where there are no such stores: an ordinary copy, by several threads.
+///
+/// # Safety
+/// As [`CacheOps::copy_home`].
+#[cfg(not(target_arch = "x86_64"))]
+unsafe fn copy_past_caches(_: &Coherent, from: *const u8, to: *mut u8, len: u64) {
+    // SAFETY: the caller's promise.
+    unsafe { std::ptr::copy_nonoverlapping(from, to, index(len)) };
 }

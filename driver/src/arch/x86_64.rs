@@ -7,7 +7,7 @@ use std::arch::asm;
 use std::arch::x86_64::{__cpuid, __cpuid_count, __m128i, _mm_loadu_si128, _mm_stream_si128};
 use std::ptr;
 
-use super::{CacheOps, checked_line_bytes, lines, spread};
+use super::{CacheOps, Coherent, LINE_BYTES_MAX, checked_line_bytes, lines, spread};
 use crate::error::{Error, ErrorKind, Result};
 use crate::units::index;
 
@@ -118,20 +118,39 @@ impl CacheOps for X86 {
 /// # Safety
 /// As [`CacheOps::copy_home`].
 unsafe fn copy(ops: &X86, from: *const u8, to: *mut u8, len: u64) {
+    // SAFETY: the caller's promise.
+    let (head, tail) = unsafe { copy_lines(from, to, len, ops.line) };
+    ops.write_back(to, head);
+    ops.write_back(to.wrapping_add(index(len - tail)), tail);
+}
+
+/// Copies past the caches in memory that hardware keeps coherent, where lines need not go home.
+///
+/// # Safety
+/// As [`CacheOps::copy_home`].
+pub(super) unsafe fn copy_past_caches(_: &Coherent, from: *const u8, to: *mut u8, len: u64) {
+    // SAFETY: the caller's promise.
+    unsafe { copy_lines(from, to, len, LINE_BYTES_MAX) };
+}
+
+/// Copies whole lines of `to` past the caches and the bytes before and behind them with ordinary stores; returns how
+/// many those are.
+///
+/// # Safety
+/// As [`CacheOps::copy_home`].
+unsafe fn copy_lines(from: *const u8, to: *mut u8, len: u64, line: u64) -> (u64, u64) {
     let start = to as u64;
-    let head = start.next_multiple_of(ops.line).min(start + len) - start;
-    let body = (len - head) / ops.line * ops.line;
+    let head = start.next_multiple_of(line).min(start + len) - start;
+    let body = (len - head) / line * line;
     let tail = len - head - body;
+    let done = index(head + body);
     // SAFETY: three parts of the caller's ranges; the second one begins and ends with a line of `to`.
-    let last = unsafe {
+    unsafe {
         ptr::copy_nonoverlapping(from, to, index(head));
         stream(from.add(index(head)), to.add(index(head)), body);
-        let done = index(head + body);
         ptr::copy_nonoverlapping(from.add(done), to.add(done), index(tail));
-        to.add(done)
-    };
-    ops.write_back(to, head);
-    ops.write_back(last, tail);
+    }
+    (head, tail)
 }
 
 // Functions of their own, never inlined: tests/env/arch.sh reads their object code.

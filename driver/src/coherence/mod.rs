@@ -190,7 +190,7 @@ impl Coherence {
             self.counters.lines_written_back.fetch_add(lines, Ordering::Relaxed);
         } else {
             // SAFETY: the caller's contract.
-            unsafe { std::ptr::copy_nonoverlapping(from, to, index(len)) };
+            unsafe { Coherent.copy_home(from, to, len) };
         }
     }
 
