@@ -11,7 +11,7 @@ Every benchmark is a program (works.py says which, and how each is built) that p
 
 `x` (for plots), `counts` (of things counted, such as page faults), `note` (said once of `who`), `elsewhere` (measured on another
 machine) and `better` ("more"; less is, but for B/s) are optional. A series may come in several lines. Samples are raw; what is made of them is in stats.py. A program compares rivals in turns; no
-figure comes from two runs. One that fails is listed as missing, with its last words.
+figure comes from two runs. One that fails is listed as missing, with its last words, and is what makes this program fail, in the end.
 
 Python 3.11 runs this; the plots want matplotlib, which fetch.py installs in an environment of its own.
 """
@@ -68,7 +68,7 @@ def last_words(text):
 
 
 def run_program(program, log):
-    """One program: its records, or one that says why there are none."""
+    """One program: its records, or one that says why there are none; and whether it failed."""
     start = time.monotonic()
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(program.argv, cwd=machine.ROOT, env={**os.environ, **program.env}, text=True,
@@ -88,7 +88,7 @@ def run_program(program, log):
         records.append({"work": program.work, "missing": program.name,
                         "why": f"{failed or 'no figures'}: {last_words(said + chr(10) + chr(10).join(others))}"})
     say(f"{program.name}: {time.monotonic() - start:.0f} s, {len(records)} series" + (f", {failed}" if failed else ""))
-    return records
+    return records, failed is not None
 
 
 def measure(given, out):
@@ -105,12 +105,14 @@ def measure(given, out):
         except works.Unavailable as why:
             say(f"{make.name}: {why}")
             records.append({"work": make.work, "missing": make.name, "why": str(why)})
-    start = time.monotonic()
+    start, failures = time.monotonic(), 0
     for program in programs:
-        records += run_program(program, log)
+        its_records, failed = run_program(program, log)
+        records += its_records
+        failures += failed
     described["load after"] = " ".join(f"{load:.1f}" for load in os.getloadavg())
     return {"quick": given.quick, "only": given.only or "", "seconds": round(time.monotonic() - start), "machine": described,
-            "versions": machine.versions(), "records": records}
+            "versions": machine.versions(), "records": records}, failures
 
 
 def rounded(value):
@@ -169,12 +171,13 @@ def main():
     arguments.add_argument("--docs", action="store_true", help="also write docs/benchmarks and the README's short table")
     given = arguments.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
-    data = json.loads(given.source.read_text(encoding="utf-8")) if given.source else measure(given, given.out)
+    data, failures = ((json.loads(given.source.read_text(encoding="utf-8")), 0) if given.source
+                      else measure(given, given.out))
     write_report(given.out, data)
     if given.docs:
         write_docs(data)
     say(f"the report is {given.out / 'report.md'}")
-    return 0 if any("samples" in record for record in data["records"]) else 1
+    return 0 if not failures and any("samples" in record for record in data["records"]) else 1
 
 
 if __name__ == "__main__":

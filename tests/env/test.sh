@@ -46,6 +46,7 @@ compiled() {
     stage demo $here/demo.sh
     [ -z "${CSM_VM:-}" ] || stage vm $here/vm.sh
     stage report python3 -m unittest discover -s tests/bench -p 'test_*.py'
+    stage bench $here/bench_some.sh
 }
 
 rust() {
