@@ -57,27 +57,17 @@ arrow::Result<std::shared_ptr<arrow::RecordBatch>> Build(arrow::MemoryPool* pool
 
 // Prints two numbers a round, in nanoseconds: the build with publishing, and publishing alone.
 arrow::Status Child(const std::string& where, const std::string& variant, int64_t bytes, int64_t rounds) {
-  std::shared_ptr<csm::Region> region;
-  arrow::MemoryPool* pool = nullptr;
-  if (where.rfind("shm:", 0) == 0) {
-    ARROW_ASSIGN_OR_RAISE(region, csm::Region::Open(where));
-    pool = region->memory_pool();
-  } else {
-    const auto pools = bench::ArrowPools("build");
-    const auto* found = bench::FindPool(pools, where);
-    if (found == nullptr) return arrow::Status::KeyError("no pool ", where);
-    pool = found->second;
-  }
+  ARROW_ASSIGN_OR_RAISE(const auto place, bench::Open(where, "build"));
   for (int64_t round = 0; round < rounds; ++round) {
     const int64_t start = bench::NowNs();
-    ARROW_ASSIGN_OR_RAISE(auto batch, Build(pool, variant, bytes, round));
+    ARROW_ASSIGN_OR_RAISE(auto batch, Build(place.pool, variant, bytes, round));
     const int64_t built = bench::NowNs();
     int64_t end = built;
-    if (region != nullptr) {
-      ARROW_ASSIGN_OR_RAISE(const auto report, region->Publish("built", *batch));
+    if (place.region != nullptr) {
+      ARROW_ASSIGN_OR_RAISE(const auto report, place.region->Publish("built", *batch));
       end = bench::NowNs();
       if (report.bytes_copied != 0) return arrow::Status::Invalid("it was copied");
-      ARROW_RETURN_NOT_OK(region->Remove("built"));
+      ARROW_RETURN_NOT_OK(place.region->Remove("built"));
     }
     batch.reset();
     std::cout << "round " << end - start << ' ' << end - built << std::endl;

@@ -26,19 +26,10 @@ namespace {
 constexpr int kReads = 3;
 
 arrow::Status Child(const std::string& path, const std::string& where, int64_t bytes) {
-  arrow::MemoryPool* pool = nullptr;
-  if (where.rfind("shm:", 0) == 0) {
-    ARROW_ASSIGN_OR_RAISE(auto region, csm::Region::Open(where));
-    pool = region->memory_pool();
-  } else {
-    const auto pools = bench::ArrowPools("build");
-    const auto* found = bench::FindPool(pools, where);
-    if (found == nullptr) return arrow::Status::KeyError("no pool ", where);
-    pool = found->second;
-  }
+  ARROW_ASSIGN_OR_RAISE(const auto place, bench::Open(where, "build"));
   for (int i = 0; i < kReads; ++i) {
     const int64_t start = bench::NowNs();
-    ARROW_ASSIGN_OR_RAISE(auto table, bench::ReadCsv(path, bytes, pool));
+    ARROW_ASSIGN_OR_RAISE(auto table, bench::ReadCsv(path, bytes, place.pool));
     const int64_t end = bench::NowNs();
     if (table->num_rows() == 0) return arrow::Status::Invalid("no rows in ", path);
     std::cout << "read " << end - start << std::endl;

@@ -4,8 +4,12 @@
 
 #include "series.hpp"
 
-#include <arrow/memory_pool.h>
+#include <csm/arrow.hpp>
 
+#include <arrow/memory_pool.h>
+#include <arrow/result.h>
+
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -33,11 +37,21 @@ inline std::vector<NamedPool> ArrowPools(const std::string& work) {
   return pools;
 }
 
-inline const NamedPool* FindPool(const std::vector<NamedPool>& pools, const std::string& name) {
-  for (const NamedPool& pool : pools) {
-    if (pool.first == name) return &pool;
+// A pool by its name, or by the URI of a region, which is then open.
+struct Place {
+  std::shared_ptr<csm::Region> region;
+  arrow::MemoryPool* pool = nullptr;
+};
+
+inline arrow::Result<Place> Open(const std::string& where, const std::string& work) {
+  if (where.rfind("shm:", 0) == 0) {
+    ARROW_ASSIGN_OR_RAISE(auto region, csm::Region::Open(where));
+    return Place{region, region->memory_pool()};
   }
-  return nullptr;
+  for (const NamedPool& pool : ArrowPools(work)) {
+    if (pool.first == where) return Place{nullptr, pool.second};
+  }
+  return arrow::Status::KeyError("no pool ", where);
 }
 
 }  // namespace bench
