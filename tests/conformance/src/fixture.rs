@@ -1,6 +1,7 @@
 //! Fixtures: what the suite needs to know of a device, and a region for the length of one case.
 
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use csm::uri::{Scheme, Uri};
@@ -87,6 +88,8 @@ pub struct Scratch<'a> {
     pub context: Context,
     /// The URI without options.
     pub uri: String,
+    /// Of the regions that were made here: in windows, control files bear these names.
+    uuids: Mutex<Vec<String>>,
 }
 
 impl<'a> Scratch<'a> {
@@ -95,7 +98,8 @@ impl<'a> Scratch<'a> {
     pub fn new(fixture: &'a dyn Fixture) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("conformance-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        Self { fixture, context: Context::new().expect("context"), uri: fixture.uri(&name) }
+        let context = Context::new().expect("context");
+        Self { fixture, context, uri: fixture.uri(&name), uuids: Mutex::default() }
     }
 
     /// The URI with options.
@@ -141,7 +145,9 @@ impl<'a> Scratch<'a> {
     /// # Errors
     /// Those of [`Context::create`].
     pub fn try_create(&self, options: &str) -> Result<Region> {
-        self.context.create(&self.to_create(options))
+        let region = self.context.create(&self.to_create(options))?;
+        self.uuids.lock().expect("no panic").push(region.info()?.uuid);
+        Ok(region)
     }
 
     /// Creates the region.
@@ -179,5 +185,15 @@ impl Drop for Scratch<'_> {
         if !gone && let Some(path) = self.fixture.file(&self.uri) {
             let _ = std::fs::remove_file(path);
         }
+        // What was removed by hand just now, or too damaged to say whose it is, leaves its control files.
+        let uuids = self.uuids.lock().map(|uuids| uuids.clone()).unwrap_or_default();
+        let left = std::fs::read_dir("/dev/shm").into_iter().flatten().flatten();
+        left.filter(|entry| {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            name.strip_prefix("csm-members.")
+                .is_some_and(|rest| uuids.iter().any(|uuid| rest.starts_with(uuid.as_str())))
+        })
+        .for_each(|entry| drop(std::fs::remove_file(entry.path())));
     }
 }
