@@ -9,7 +9,7 @@ WORKS = {
     "share": ("Sharing a table between two processes",
               "A table of three columns (int64, float64, string; 32 bytes a row; batches of at most 32 MiB) is made by one "
               "process and read by another, Python on both sides, but where it says C++. libcsm builds it where readers read "
-              "it; `copied in` starts from a table in the process's own memory, as its peers must."),
+              "it; `copied in` starts from a table in the process's own memory, as its peers do here."),
     "message": ("Small messages and descriptors", "Between two processes; the bare exchange of a cache line is the limit."),
     "build": ("Building tables with Arrow", "Arrow C++'s builders and CSV reader with a region's memory pool, beside "
               "Arrow's own pools."),
@@ -107,8 +107,8 @@ def counted(groups, work):
 
 def matches(rule, loss):
     warmth = rule.get("warm")
-    return all(fnmatch.fnmatchcase(loss[key], pattern) for key in ("work", "what", "case", "who")
-               for pattern in [rule.get(key, "*")]) and warmth in (None, loss["warm"])
+    return (all(fnmatch.fnmatchcase(loss[key], rule.get(key, "*")) for key in ("work", "what", "case", "who", "us"))
+            and warmth in (None, loss["warm"]) and loss["ratio"] >= rule.get("least", 0))
 
 
 def losses(found, rules):
@@ -131,7 +131,8 @@ def lines(found):
     for loss in found:
         kind = "of the limit, " if loss["limit"] else ""
         heat = "warm" if loss["warm"] else "cold"
-        by_step.setdefault((loss["work"], loss["what"], kind + loss["who"]), []).append(
+        whose = "" if loss["us"] == stats.US else f"{loss['us']} beside "
+        by_step.setdefault((loss["work"], loss["what"], whose + kind + loss["who"]), []).append(
             f"{loss['case']} {heat} {stats.digits(loss['ratio'])}×".strip())
     yield from (f"- {work}, {what}, {who}: {'; '.join(cases)}" for (work, what, who), cases in by_step.items())
     yield ""
@@ -149,7 +150,8 @@ def short(groups, headlines):
         record, ours = members[us][0], members[us][1]["median"]
         unit = record["unit"]
         others = [(figures["median"], who, theirs.get("limit")) for who, (theirs, figures) in members.items()
-                  if not stats.is_ours(who) and not stats.is_elsewhere(theirs) and who not in line.get("not", [])]
+                  if not stats.is_ours(who) and not stats.is_elsewhere(theirs) and who not in line.get("not", [])
+                  and fnmatch.fnmatchcase(who, line.get("beside", "*"))]
         # A limit stands there where it is the only other.
         rivals = [other for other in others if not other[2]] or others
         if not rivals:
@@ -159,7 +161,7 @@ def short(groups, headlines):
         times = stats.ratio(theirs, ours, record)
         rows.append([line["text"], stats.shown(ours, unit), f"{who}{' (limit)' if limit else ''}: {stats.shown(theirs, unit)}",
                      "" if times is None else f"{stats.digits(times)}×"])
-    return "\n".join([SHORT_BEGIN, table(["what", "libcsm", "best other", "ratio"], rows), SHORT_END])
+    return "\n".join([SHORT_BEGIN, table(["what, warm where it does not say cold", "libcsm", "best other", "ratio"], rows), SHORT_END])
 
 
 def short_of(text):

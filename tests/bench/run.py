@@ -19,6 +19,7 @@ Python 3.11 runs this; the plots want matplotlib, which fetch.py installs in an 
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -67,6 +68,16 @@ def last_words(text):
     return lines[-1][:200] if lines else "it said nothing"
 
 
+def ended(process):
+    """What a program said that has to be ended: asked first, so that it can end what it started."""
+    for number, patience_s in ((signal.SIGTERM, 30), (signal.SIGKILL, None)):
+        os.killpg(process.pid, number)
+        try:
+            return process.communicate(timeout=patience_s)[0]
+        except subprocess.TimeoutExpired:
+            pass
+
+
 def run_program(program, log):
     """One program: its records, or one that says why there are none; and whether it failed."""
     start = time.monotonic()
@@ -77,8 +88,7 @@ def run_program(program, log):
             out, _ = process.communicate(timeout=program.limit_s)
             failed = f"status {process.returncode}" if process.returncode else None
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, 9)
-            out, _ = process.communicate()
+            out = ended(process)
             failed = f"it did not end within {program.limit_s} s"
         errors.seek(0)
         said = errors.read()
@@ -129,11 +139,15 @@ def write_json(path, data):
     path.write_text(text, encoding="utf-8")
 
 
-def write_report(out, data):
+def explained():
     import tomllib  # here, so that the tests of everything else run with an older Python
+    return tomllib.loads((HERE / "explained.toml").read_text(encoding="utf-8"))
+
+
+def write_report(out, data):
     write_json(out / "report.json", data)
     drawn = plots(out, data)
-    rules = tomllib.loads((HERE / "explained.toml").read_text(encoding="utf-8"))
+    rules = explained()
     page = report.render(data, rules.get("explained", []), rules.get("short", []), drawn)
     (out / "report.md").write_text(page, encoding="utf-8")
     return page
@@ -170,10 +184,13 @@ def main():
     arguments.add_argument("--from", dest="source", type=Path, help="only write the report anew, from this report.json")
     arguments.add_argument("--docs", action="store_true", help="also write docs/benchmarks and the README's short table")
     given = arguments.parse_args()
+    explained()  # what a report needs, before there is one to lose
     given.out.mkdir(parents=True, exist_ok=True)
     data, failures = ((json.loads(given.source.read_text(encoding="utf-8")), 0) if given.source
                       else measure(given, given.out))
     write_report(given.out, data)
+    if given.docs and (data["quick"] or data["only"]):
+        arguments.error("docs/benchmarks holds a whole run: --docs goes with neither --quick nor --only")
     if given.docs:
         write_docs(data)
     say(f"the report is {given.out / 'report.md'}")

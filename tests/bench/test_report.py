@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The report's arithmetic and its honesty: what is lost is listed, what is missing is told, other machines are not compared."""
 
+import sys
 import unittest
 from pathlib import Path
 
@@ -57,6 +58,11 @@ class Stats(unittest.TestCase):
         groups = stats.group([record("libcsm", [1.0], warm=False), record("loop", [0.5], limit=True)])
         self.assertEqual([loss["ratio"] for loss in stats.not_ahead(groups)], [0.5])
 
+    def test_what_is_copied_in_is_held_against_the_peers_too(self):
+        records = [record("libcsm", [1.0]), record("libcsm, copied in", [4.0]), record("peer", [2.0])]
+        found = stats.not_ahead(stats.group(records))
+        self.assertEqual([(loss["us"], loss["ratio"]) for loss in found], [("libcsm, copied in", 0.5)])
+
     def test_own_variants_and_other_machines_are_no_rivals(self):
         records = [record("libcsm", [1.0]), record("libcsm, C++", [0.1]), record("POWER9", [0.1], elsewhere=True)]
         self.assertEqual(stats.not_ahead(stats.group(records)), [])
@@ -75,6 +81,18 @@ class Report(unittest.TestCase):
         text = page(records, [{"work": "share", "what": "op*", "why": "Because."}])
         self.assertIn("Because.\n\n- share, open, faster: 1 MiB warm 0.5×", text)
         self.assertIn("**NOT EXPLAINED** (1):\n\n- share, put, other: 1 MiB warm 0.9×", text)
+
+    def test_a_reason_goes_as_far_as_it_says(self):
+        records = [record("libcsm", [1.0]), record("peer", [0.5])]
+        rule = {"work": "share", "why": "Because."}
+        self.assertNotIn("NOT EXPLAINED", page(records, [{**rule, "least": 0.4}]))
+        self.assertIn("NOT EXPLAINED", page(records, [{**rule, "least": 0.6}]))
+
+    @unittest.skipIf(sys.version_info < (3, 11), "tomllib is there from Python 3.11 on")
+    def test_the_committed_rules_can_be_read_and_bounded(self):
+        rules = run.explained()
+        self.assertTrue(all(rule["why"] and 0 < rule["least"] < stats.CLEARLY_AHEAD for rule in rules["explained"]))
+        self.assertTrue(all(line["text"] and line["work"] for line in rules["short"]))
 
     def test_what_is_missing_is_told(self):
         self.assertIn("- share: Plasma 11: no wheel", page([{"work": "share", "missing": "Plasma 11", "why": "no wheel"}]))

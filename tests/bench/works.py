@@ -1,6 +1,7 @@
 """Which programs measure what, how each is built, and what it needs. A need that cannot be met makes the program missing."""
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -100,6 +101,8 @@ class Toolbox:
         try:
             return build(features)
         except Unavailable as why:
+            if len(features) == 1:
+                raise
             self.say(str(why))
         good = []
         for feature in features:
@@ -150,12 +153,16 @@ def share_ends(tools):
 
 @program("share", "sharing a table")
 def share(tools):
-    env = {"CSM_LIBRARY": str(tools.libcsm())}
-    ends = share_ends(tools)
-    programs = [Program("sharing a table", "share", [sys.executable, str(BENCH / "peers/share.py"), *tools.options, *ends], env, 5400)]
-    if not tools.quick:
-        programs.append(Program("system calls", "share", [sys.executable, str(BENCH / "peers/count.py"), *ends], env))
-    return programs
+    argv = [sys.executable, str(BENCH / "peers/share.py"), *tools.options, *share_ends(tools)]
+    return [Program("sharing a table", "share", argv, {"CSM_LIBRARY": str(tools.libcsm())}, 5400)]
+
+
+@program("share", "system calls")
+def system_calls(tools):
+    if tools.quick:
+        raise Unavailable("left out by QUICK=1")
+    argv = [sys.executable, str(BENCH / "peers/count.py"), *share_ends(tools)]
+    return [Program("system calls", "share", argv, {"CSM_LIBRARY": str(tools.libcsm())})]
 
 
 @program("build", "builders")
@@ -202,16 +209,25 @@ def cargo_program(work, name):
     return make
 
 
-for _work, _name in (("flush", "coherence"), ("component", "guard"), ("share", "scan"), ("scale", "scale")):
+for _work, _name in (("flush", "coherence"), ("component", "guard"), ("share", "scan")):
     cargo_program(_work, _name)
+
+
+@program("scale", "scale")
+def scale(tools):
+    """A program a curve, so that one which fails leaves the others."""
+    argv = [tools.cargo_bench("scale"), "--bench", *tools.options]
+    return [Program(f"scale, {curve}", "scale", [*argv, curve]) for curve in ("names", "leases", "nodes", "bytes", "counted")]
 
 
 @program("flush", "flush.c")
 def flush(tools):
     tools.libcsm()
-    flags = subprocess.run(["pkg-config", "--cflags", "--libs", "libpmem2"], text=True, stdout=subprocess.PIPE,
-                           stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
-    pmem2 = ["-DHAVE_PMEM2", *flags.stdout.split()] if flags.returncode == 0 else []
+    pmem2 = []  # flush.c reports that it is missing
+    if shutil.which("pkg-config"):
+        flags = subprocess.run(["pkg-config", "--cflags", "--libs", "libpmem2"], text=True, stdout=subprocess.PIPE,
+                               stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+        pmem2 = ["-DHAVE_PMEM2", *flags.stdout.split()] if flags.returncode == 0 else []
     tools.run("flush.c", [CC, "-std=gnu11", "-O2", "-pthread", "-Iinclude", BENCH / "c/flush.c", "-o", tools.out / "flush",
                           f"-L{RELEASE}", "-lcsm", f"-Wl,-rpath,{RELEASE}", *pmem2])
     return [Program("flush.c", "flush", [str(tools.out / "flush"), *tools.options])]
