@@ -1,5 +1,9 @@
 #!/usr/bin/env python3
-"""Prints the reference's own figures (reference.json) as records, marked as another machine's."""
+"""Prints the reference's own figures (reference.json) as records, marked as another machine's.
+
+They are from github.com/abs-tudelft/memory-disaggregation-ThymesisFlow-Arrow, commit 628ce830,
+examples/1_component_benchmark/TEST_FINALISED/*.csv.
+"""
 
 import json
 from pathlib import Path

@@ -57,7 +57,8 @@ fn measure(uri: &str, what: &str, bytes: i64) {
     let case = format!("{} MiB, {what}", bytes >> 20);
     let series = Series { work: "share", case: &case, x: Some(bytes as f64), unit: "s", ..Series::default() };
     Series { what: "open (Rust)", includes: OPEN, warm: false, ..series }.print(&column(1));
-    let counts = [("page_faults", column(3).iter().sum())];
+    let faults = column(3);
+    let counts = [("page_faults", faults.iter().sum::<f64>() / faults.len() as f64)];
     let first = "first full scan (Rust)";
     Series { what: first, includes: SCAN, warm: false, counts: &counts, ..series }.print(&column(2));
     Series {

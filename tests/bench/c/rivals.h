@@ -76,6 +76,9 @@ static inline void bare(char *to, const char *from, size_t bytes, enum loop loop
     __asm__ volatile("mfence" ::: "memory");
 }
 
+/* Less is not worth a second thread: what libcsm found, driver/src/arch/spread.rs. */
+#define TWO_THREADS_FROM_BYTES (64 * MIB)
+
 struct part { char *to; const char *from; size_t bytes; enum loop loop; };
 
 static inline void *bare_part(void *argument) {
@@ -131,18 +134,21 @@ struct pmem {
     int fd;
 };
 
-/* A mapping of the region's file by libpmem2. */
-static inline struct pmem pmem_open(const char *uri) {
+/* Maps the region's file by libpmem2; NULL, or why it refuses. */
+static inline const char *pmem_open(struct pmem *pmem, const char *uri) {
+    static char why[200];
     char path[256];
     snprintf(path, sizeof path, "/dev/shm/csm.%s", strchr(uri, ':') + 1);
-    struct pmem pmem = {.fd = open(path, O_RDWR)};
-    if (pmem2_config_new(&pmem.config) || pmem2_source_from_fd(&pmem.source, pmem.fd) ||
-        pmem2_config_set_required_store_granularity(pmem.config, PMEM2_GRANULARITY_CACHE_LINE) ||
-        pmem2_map_new(&pmem.map, pmem.config, pmem.source)) {
-        fprintf(stderr, "libpmem2: %s\n", pmem2_errormsg());
-        exit(1);
-    }
-    return pmem;
+    *pmem = (struct pmem){.fd = open(path, O_RDWR)};
+    if (pmem->fd < 0) return "the region's file does not open";
+    if (pmem2_config_new(&pmem->config) == 0 && pmem2_source_from_fd(&pmem->source, pmem->fd) == 0 &&
+        pmem2_config_set_required_store_granularity(pmem->config, PMEM2_GRANULARITY_CACHE_LINE) == 0 &&
+        pmem2_map_new(&pmem->map, pmem->config, pmem->source) == 0)
+        return NULL;
+    snprintf(why, sizeof why, "it refuses to map the region: %s", pmem2_errormsg());
+    for (char *c = why; *c; c++)
+        if (*c == '"' || *c == '\\' || *c < ' ') *c = ' '; /* it goes into a string of JSON */
+    return why;
 }
 
 /* Where libpmem2 has what the library has at `memory`. */
@@ -153,10 +159,10 @@ static inline char *pmem_at(const struct pmem *pmem, csm_region_t *region, const
 }
 
 static inline void pmem_close(struct pmem *pmem) {
-    pmem2_map_delete(&pmem->map);
-    pmem2_source_delete(&pmem->source);
-    pmem2_config_delete(&pmem->config);
-    close(pmem->fd);
+    if (pmem->map) pmem2_map_delete(&pmem->map);
+    if (pmem->source) pmem2_source_delete(&pmem->source);
+    if (pmem->config) pmem2_config_delete(&pmem->config);
+    if (pmem->fd >= 0) close(pmem->fd);
 }
 #else
 struct pmem { int none; };

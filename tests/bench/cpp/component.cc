@@ -7,11 +7,12 @@
 // write-back and invalidation that a link needs which keeps no caches coherent (lc).
 
 #include "series.hpp"
+#include "tables.hpp"
 
 #include <csm/arrow.hpp>
 
 #include <arrow/api.h>
-#include <sys/wait.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -26,28 +27,46 @@ namespace {
 
 constexpr auto kPatience = std::chrono::seconds(60);
 constexpr int kPings = 2000, kTransfers = 7;
-using BatchPtr = std::shared_ptr<arrow::RecordBatch>;
 
-template <class Builder, class Value>
-arrow::Result<std::shared_ptr<arrow::Array>> Column(arrow::MemoryPool* pool, int64_t rows) {
-  Builder builder(pool);
-  ARROW_RETURN_NOT_OK(builder.Reserve(rows));
-  for (int64_t i = 0; i < rows; ++i) builder.UnsafeAppend(static_cast<Value>(i));
-  return builder.Finish();
+// Of the tables that are transferred; how many of these sizes are measured depends on QUICK=1 and on memory.
+constexpr int64_t kRows[] = {7864320, 39321600, 78643200, 157286400};
+constexpr size_t kQuickSizes = 2;
+
+std::vector<int64_t> Rows(size_t sizes) { return {std::begin(kRows), std::begin(kRows) + sizes}; }
+
+std::string RowsLabel(int64_t rows) {
+  char label[64];
+  std::snprintf(label, sizeof label, "%.1f M rows x %d B", static_cast<double>(rows) / 1e6,
+                static_cast<int>(bench::kReferenceRowBytes));
+  return label;
 }
 
-// The reference's test table: 11 bytes a row.
-arrow::Result<BatchPtr> ReferenceTable(arrow::MemoryPool* pool, int64_t rows) {
-  ARROW_ASSIGN_OR_RAISE(auto day, (Column<arrow::Int64Builder, int64_t>(pool, rows)));
-  ARROW_ASSIGN_OR_RAISE(auto month, (Column<arrow::Int8Builder, int8_t>(pool, rows)));
-  ARROW_ASSIGN_OR_RAISE(auto year, (Column<arrow::UInt16Builder, uint16_t>(pool, rows)));
-  auto schema = arrow::schema({arrow::field("Day", day->type()), arrow::field("Month", month->type()),
-                               arrow::field("Year", year->type())});
-  return arrow::RecordBatch::Make(schema, rows, {day, month, year});
+// The region that such a table needs: the builder's room that grows, the table, and the one before it until it is freed.
+int64_t RegionMib(int64_t rows) { return (176 + rows * bench::kReferenceRowBytes * 5 / 2 / (1 << 20)) / 2 * 2; }
+
+int64_t FreeMib() {
+  struct statvfs shm;
+  if (statvfs("/dev/shm", &shm) != 0) return 0;
+  return static_cast<int64_t>(shm.f_bavail) * static_cast<int64_t>(shm.f_frsize) / (1 << 20);
 }
 
-std::vector<int64_t> Rows(bool quick) {
-  return quick ? std::vector<int64_t>{7864320, 39321600} : std::vector<int64_t>{7864320, 39321600, 78643200, 157286400};
+// How many of the sizes there is room for, besides the region's books; the others are reported.
+size_t SizesThatFit(bool quick) {
+  constexpr int64_t kBooksMib = 64;
+  const int64_t free_mib = FreeMib();
+  size_t sizes = 0;
+  for (const int64_t rows : kRows) {
+    const int64_t need_mib = RegionMib(rows) + kBooksMib;
+    if (quick && sizes == kQuickSizes) {
+      bench::PrintMissing("component", "transfer, " + RowsLabel(rows), "left out by QUICK=1");
+    } else if (need_mib > free_mib) {
+      bench::PrintMissing("component", "transfer, " + RowsLabel(rows),
+                          "it needs " + std::to_string(need_mib) + " MiB of /dev/shm, " + std::to_string(free_mib) + " are free");
+    } else {
+      ++sizes;
+    }
+  }
+  return sizes;
 }
 
 std::string Name(const char* prefix, int number) { return prefix + std::to_string(number); }
@@ -55,7 +74,7 @@ std::string Name(const char* prefix, int number) { return prefix + std::to_strin
 // The child: waits for each table in turn, reads its first value and answers with a table of its own.
 arrow::Status Answer(const std::string& uri, int tables) {
   ARROW_ASSIGN_OR_RAISE(auto region, csm::Region::Open(uri));
-  ARROW_ASSIGN_OR_RAISE(auto answer, ReferenceTable(region->memory_pool(), 8));
+  ARROW_ASSIGN_OR_RAISE(auto answer, bench::ReferenceTable(region->memory_pool(), 8));
   for (int i = 0; i < tables; ++i) {
     ARROW_RETURN_NOT_OK(region->Wait(Name("t", i), kPatience));
     ARROW_ASSIGN_OR_RAISE(auto reader, region->OpenReader(Name("t", i)));
@@ -74,7 +93,7 @@ class Bench {
       : region_(std::move(region)), who_(profile == "gc" ? "libcsm" : "libcsm, coherence=lc"), recorder_(recorder) {}
 
   arrow::Status Run(const std::vector<int64_t>& rows) {
-    ARROW_ASSIGN_OR_RAISE(auto small, ReferenceTable(region_->memory_pool(), 8));
+    ARROW_ASSIGN_OR_RAISE(auto small, bench::ReferenceTable(region_->memory_pool(), 8));
     for (int i = 0; i < kPings; ++i) {
       ARROW_ASSIGN_OR_RAISE(const double seconds, Send(*small));
       if (i >= kPings / 10) Add("ping", "round trip", 0, seconds, "publish of 8 rows, wait, open and first value by another process, and the same back");
@@ -149,16 +168,15 @@ class Bench {
   }
 
   arrow::Status Transfer(int64_t rows) {
-    char variant[64];
-    std::snprintf(variant, sizeof variant, "%.1f M rows x 11 B", static_cast<double>(rows) / 1e6);
+    const std::string variant = RowsLabel(rows);
     const auto x = static_cast<double>(rows);
-    ARROW_ASSIGN_OR_RAISE(auto placed, ReferenceTable(region_->memory_pool(), rows));
+    ARROW_ASSIGN_OR_RAISE(auto placed, bench::ReferenceTable(region_->memory_pool(), rows));
     for (int i = 0; i <= kTransfers; ++i) {
       ARROW_ASSIGN_OR_RAISE(const double seconds, Send(*placed));
       if (i > 0) Add("transfer, descriptor only", variant, x, seconds, "publish of a table that is in the region, first value read by another process, its answer");
     }
     placed.reset();
-    ARROW_ASSIGN_OR_RAISE(auto own, ReferenceTable(arrow::default_memory_pool(), rows));
+    ARROW_ASSIGN_OR_RAISE(auto own, bench::ReferenceTable(arrow::default_memory_pool(), rows));
     for (int i = 0; i <= kTransfers; ++i) {
       ARROW_ASSIGN_OR_RAISE(const double seconds, Send(*own));
       if (i > 0) Add("transfer, full copy", variant, x, seconds, "the same of a table in the process's own memory, which publishing copies in");
@@ -172,20 +190,20 @@ class Bench {
   int sent_ = 0;
 };
 
-arrow::Status Parent(const std::string& uri, const std::string& profile, bool quick) {
+arrow::Status Parent(const std::string& uri, const std::string& profile, size_t sizes) {
   bench::Recorder recorder;
   ARROW_ASSIGN_OR_RAISE(auto region, csm::Region::Open(uri));
-  ARROW_RETURN_NOT_OK(Bench(region, profile, &recorder).Run(Rows(quick)));
+  ARROW_RETURN_NOT_OK(Bench(region, profile, &recorder).Run(Rows(sizes)));
   recorder.Print();
   return arrow::Status::OK();
 }
 
 // A process that opened a region must not fork, so both ends are programs of their own.
-arrow::Status Measure(const std::string& program, const std::string& profile, bool quick) {
+arrow::Status Measure(const std::string& program, const std::string& profile, size_t sizes) {
   const std::string uri = "shm:bench-component-" + std::to_string(getpid());
-  const std::string size = quick ? "?size=1200M" : "?size=4300M";
+  const std::string size = "?size=" + std::to_string(RegionMib(sizes == 0 ? 0 : kRows[sizes - 1])) + "M";
   ARROW_RETURN_NOT_OK(csm::Region::Create(uri + size + "&coherence=" + profile).status());
-  const std::string arguments = uri + " " + profile + (quick ? " --quick" : " --full");
+  const std::string arguments = uri + " " + profile + " " + std::to_string(sizes);
   const int failed =
       std::system(("'" + program + "' --answer " + arguments + " & '" + program + "' --ask " + arguments +
                    "; asked=$?; wait $! && exit $asked").c_str());
@@ -198,13 +216,14 @@ arrow::Status Measure(const std::string& program, const std::string& profile, bo
 int main(int argc, char** argv) {
   arrow::Status status;
   if (argc == 5) {
-    const bool quick = std::strcmp(argv[4], "--quick") == 0;
-    status = std::strcmp(argv[1], "--ask") == 0 ? Parent(argv[2], argv[3], quick) : Answer(argv[2], Bench::Tables(Rows(quick)));
+    const size_t sizes = std::strtoul(argv[4], nullptr, 10);
+    status = std::strcmp(argv[1], "--ask") == 0 ? Parent(argv[2], argv[3], sizes) : Answer(argv[2], Bench::Tables(Rows(sizes)));
   } else {
     const bool quick = argc == 2 && std::strcmp(argv[1], "--quick") == 0;
     bench::PrintMissing("component", "malloc, remote", "only processes of the region's own node allocate in it");
+    const size_t sizes = SizesThatFit(quick);
     for (const char* profile : {"gc", "lc"}) {
-      if (status.ok()) status = Measure(argv[0], profile, quick);
+      if (status.ok()) status = Measure(argv[0], profile, sizes);
     }
   }
   if (!status.ok()) std::cerr << "component: error: " << status.ToString() << '\n';

@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // TPC-H Q1 and Q6 by Arrow's Acero on lineitem that another process published, beside the same plan on a copy of the
-// same chunks in Arrow's default pool. The two take turns in one process.
+// same chunks in Arrow's default pool.
 //
-//   query LINEITEM.csv [--quick]        or, as its own child: query --load URI LINEITEM.csv BYTES
-//                                       or: query --run RUNS URI...   the first of them is told apart as `libcsm`
+//   query LINEITEM.csv [--quick]
+//
+// or, as its own children, each a fresh process:
+//
+//   query --load URI LINEITEM.csv BYTES
+//   query --cold published|copied WHO URI Q1|Q6      one query on one table: the cold samples
+//   query --warm RUNS URI...                         all queries on all tables, in turns; the first URI is `libcsm`
 #include "csv.hpp"
 #include "series.hpp"
 
@@ -15,9 +20,10 @@
 #include <arrow/compute/initialize.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <cstdlib>
-#include <cstring>
 #include <iostream>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -52,6 +58,7 @@ ac::Declaration Q1(const TablePtr& lineitem) {
                                               {"hash_mean", nullptr, "discount", "mean_discount"},
                                               {"hash_count_all", "rows"}},
                                              {"flag", "status"})},
+      {"order_by", ac::OrderByNodeOptions(arrow::Ordering({cp::SortKey("flag"), cp::SortKey("status")}))},
   });
 }
 
@@ -89,13 +96,92 @@ arrow::Status Load(const std::string& uri, const std::string& path, int64_t byte
   return report.bytes_copied == 0 ? arrow::Status::OK() : arrow::Status::Invalid("it was copied");
 }
 
+struct Query {
+  const char* name;
+  ac::Declaration (*plan)(const TablePtr&);
+};
+
+constexpr Query kQueries[] = {{"Q1", Q1}, {"Q6", Q6}};
+
+// The same cells; but sums of doubles depend on the order in which threads come by, so those may differ a little.
+arrow::Status CheckSame(const arrow::Table& result, const arrow::Table& other) {
+  constexpr double kTolerance = 1e-9;  // of the value
+  if (result.num_rows() == 0) return arrow::Status::Invalid("no rows");
+  if (result.num_rows() != other.num_rows() || !result.schema()->Equals(*other.schema())) {
+    return arrow::Status::Invalid("other rows or columns");
+  }
+  for (int c = 0; c < result.num_columns(); ++c) {
+    for (int64_t row = 0; row < result.num_rows(); ++row) {
+      ARROW_ASSIGN_OR_RAISE(const auto a, result.column(c)->GetScalar(row));
+      ARROW_ASSIGN_OR_RAISE(const auto b, other.column(c)->GetScalar(row));
+      bool same = a->Equals(*b);
+      if (!same && a->type->id() == arrow::Type::DOUBLE && a->is_valid && b->is_valid) {
+        const double x = static_cast<const arrow::DoubleScalar&>(*a).value;
+        const double y = static_cast<const arrow::DoubleScalar&>(*b).value;
+        same = std::fabs(x - y) <= kTolerance * std::fmax(std::fabs(x), std::fabs(y));
+      }
+      if (!same) {
+        return arrow::Status::Invalid(result.field(c)->name(), " of row ", row, " is ", a->ToString(), " and ",
+                                      b->ToString());
+      }
+    }
+  }
+  return arrow::Status::OK();
+}
+
 struct Source {
   std::string who;
   TablePtr table;
   bool limit;
 };
 
-arrow::Status Run(int runs, const std::vector<std::string>& uris) {
+bench::What WhatOf(const Query& query, const Source& source, bool warm) {
+  bench::What what;
+  what.work = "query";
+  what.variant = query.name + (", " + std::to_string(source.table->num_rows()) + " rows");
+  what.x = static_cast<double>(source.table->num_rows());
+  what.who = source.who;
+  what.step = "C++, Acero";
+  what.warm = warm;
+  what.limit = source.limit;
+  what.includes = "building and running the plan on all threads; the tables are open";
+  if (!warm) what.includes += "; in a fresh process that did nothing else";
+  if (!warm && source.limit) what.includes += " but make the copy, before, so that its pages are there and mapped";
+  return what;
+}
+
+arrow::Result<TablePtr> Timed(const Query& query, const Source& source, double* seconds) {
+  const int64_t start = bench::NowNs();
+  ARROW_ASSIGN_OR_RAISE(auto result, ac::DeclarationToTable(query.plan(source.table)));
+  *seconds = static_cast<double>(bench::NowNs() - start) / 1e9;
+  return result;
+}
+
+// The first query of this process, on one table.
+arrow::Status Cold(bool copied, const std::string& who, const std::string& uri, const std::string& name) {
+  const Query& query = kQueries[name == "Q1" ? 0 : 1];
+  ARROW_ASSIGN_OR_RAISE(auto region, csm::Region::Open(uri));
+  ARROW_ASSIGN_OR_RAISE(auto published, region->OpenTable("lineitem"));
+  Source source{who, published, copied};
+  if (copied) {
+    ARROW_ASSIGN_OR_RAISE(source.table, CopyToDefaultPool(published));
+  }
+  double seconds = 0;
+  ARROW_ASSIGN_OR_RAISE(const auto result, Timed(query, source, &seconds));
+  // Only now the other memory: what was measured is to be the first that this process does.
+  TablePtr other = published;
+  if (!copied) {
+    ARROW_ASSIGN_OR_RAISE(other, CopyToDefaultPool(published));
+  }
+  ARROW_ASSIGN_OR_RAISE(const auto expected, ac::DeclarationToTable(query.plan(other)));
+  ARROW_RETURN_NOT_OK(CheckSame(*result, *expected));
+  bench::Recorder recorder;
+  recorder.Add(WhatOf(query, source, false), seconds);
+  recorder.Print();
+  return arrow::Status::OK();
+}
+
+arrow::Status Warm(size_t runs, const std::vector<std::string>& uris) {
   bench::Recorder recorder;
   std::vector<Source> sources;
   for (const auto& uri : uris) {
@@ -103,37 +189,18 @@ arrow::Status Run(int runs, const std::vector<std::string>& uris) {
     ARROW_ASSIGN_OR_RAISE(auto table, region->OpenTable("lineitem"));
     sources.push_back({sources.empty() ? "libcsm" : "libcsm, huge pages", table, false});
   }
-  bench::What what;
-  what.work = "query";
-  what.step = "C++, Acero";
-  what.x = static_cast<double>(sources[0].table->num_rows());
-  what.includes = "building and running the plan on all threads; the tables are open";
-  const struct {
-    const char* name;
-    ac::Declaration (*plan)(const TablePtr&);
-  } queries[] = {{"Q1", Q1}, {"Q6", Q6}};
-  const std::string rows = ", " + std::to_string(sources[0].table->num_rows()) + " rows";
-  TablePtr own;
-  for (int run = 0; run <= runs; ++run) {
-    if (run == 1) {
-      // After the cold run, or the published pages would have been mapped by the copy.
-      ARROW_ASSIGN_OR_RAISE(own, CopyToDefaultPool(sources[0].table));
-      sources.push_back({"default pool", own, true});
-    }
-    for (const auto& query : queries) {
-      std::shared_ptr<arrow::Table> first;
-      for (const auto& source : sources) {
-        const int64_t start = bench::NowNs();
-        ARROW_ASSIGN_OR_RAISE(auto result, ac::DeclarationToTable(query.plan(source.table)));
-        const int64_t end = bench::NowNs();
-        if (first != nullptr && result->num_rows() != first->num_rows()) return arrow::Status::Invalid("other results");
-        first = result;
-        what.variant = query.name + rows;
-        what.who = source.who;
-        what.limit = source.limit;
-        what.warm = run > 0;
-        // The first warm run fills caches and the pool.
-        if (run != 1) recorder.Add(what, static_cast<double>(end - start) / 1e9);
+  ARROW_ASSIGN_OR_RAISE(auto copy, CopyToDefaultPool(sources[0].table));
+  sources.push_back({"default pool", copy, true});
+  std::map<std::string, TablePtr> first;
+  for (size_t run = 0; run <= runs; ++run) {
+    for (const auto& query : kQueries) {
+      for (size_t i = 0; i < sources.size(); ++i) {
+        const Source& source = sources[(i + run) % sources.size()];  // nobody is always the one after the same other
+        double seconds = 0;
+        ARROW_ASSIGN_OR_RAISE(const auto result, Timed(query, source, &seconds));
+        ARROW_RETURN_NOT_OK(CheckSame(*result, *first.emplace(query.name, result).first->second));
+        // The first run fills caches and the pool.
+        if (run > 0) recorder.Add(WhatOf(query, source, true), seconds);
       }
     }
   }
@@ -161,9 +228,21 @@ arrow::Status Measure(const std::string& program, const std::string& path, bool 
     status = Check(self + "--load " + uri + " '" + path + "' " + bytes);
     if (!status.ok()) break;
   }
-  // Each process has one cold run.
-  for (int i = 0; i < (quick ? 2 : 5) && status.ok(); ++i) status = Check(self + "--run " + (quick ? "6" : "8") + uris);
+  std::vector<std::string> cold;
+  for (const char* query : {" Q1", " Q6"}) {
+    if (made.size() < 2) break;
+    cold.push_back("published 'libcsm' " + made[0] + query);
+    cold.push_back("published 'libcsm, huge pages' " + made[1] + query);
+    cold.push_back("copied 'default pool' " + made[0] + query);
+  }
+  for (int i = 0; i < (quick ? 3 : 5); ++i) {
+    for (const auto& arguments : cold) {
+      if (status.ok()) status = Check(self + "--cold " + arguments);
+    }
+  }
+  for (int i = 0; i < (quick ? 2 : 5) && status.ok(); ++i) status = Check(self + "--warm " + (quick ? "6" : "8") + uris);
   for (const auto& uri : made) ARROW_RETURN_NOT_OK(csm::Region::Destroy(uri));
+  if (status.ok() && quick) bench::PrintMissing("query", "C++, Acero on all of lineitem", "left out by QUICK=1");
   return status;
 }
 
@@ -178,8 +257,10 @@ int main(int argc, char** argv) {
   }
   if (args.size() == 4 && args[0] == "--load") {
     status = Load(args[1], args[2], std::atoll(args[3].c_str()));
-  } else if (args.size() > 2 && args[0] == "--run") {
-    status = Run(std::atoi(args[1].c_str()), {args.begin() + 2, args.end()});
+  } else if (args.size() == 5 && args[0] == "--cold") {
+    status = Cold(args[1] == "copied", args[2], args[3], args[4]);
+  } else if (args.size() > 2 && args[0] == "--warm") {
+    status = Warm(std::strtoul(args[1].c_str(), nullptr, 10), {args.begin() + 2, args.end()});
   } else if (!args.empty()) {
     status = Measure(argv[0], args[0], args.size() == 2 && args[1] == "--quick");
   } else {

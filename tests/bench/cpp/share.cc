@@ -20,7 +20,6 @@ namespace {
 constexpr int64_t kRowBytes = 32, kChars = 12, kMaxRows = 1 << 20, kPattern = 2048;
 
 struct Writer {
-  std::string uri;
   int64_t rows;
   std::shared_ptr<csm::Region> region;
   std::shared_ptr<arrow::Table> table;
@@ -149,7 +148,7 @@ arrow::Status Run(const std::string& role, const std::string& place, int64_t siz
                                             : csm::Region::Open(uri));
   std::printf("{\"setup\": %ld}\n", bench::NowNs() - start);
   std::fflush(stdout);
-  Writer writer{uri, size_bytes / kRowBytes / 2 * 2, region, nullptr};
+  Writer writer{size_bytes / kRowBytes / 2 * 2, region, nullptr};
   std::string line;
   while (std::getline(std::cin, line)) {
     const std::string action = Field(line, "do"), name = Field(line, "name");

@@ -64,11 +64,10 @@ def main(module, role, place, size_bytes):
         answers = {"sum": lambda c: expected(size_bytes, c["round"])}
         ready = {}
     else:
+        module = importlib.import_module(module)
         start = now()
-        peer = importlib.import_module(module)
-        imported = now()
-        peer = (peer.Writer if role == "writer" else peer.Reader)(place, size_bytes)
-        ready = {"setup": now() - imported, "import": imported - start}
+        peer = (module.Writer if role == "writer" else module.Reader)(place, size_bytes)
+        ready = {"setup": now() - start}
         answers = {"put": lambda c: put(peer, c["name"], c["round"]), "get": lambda c: get(peer, c["name"]),
                    "remove": lambda c: peer.remove(c["name"]) or {}, "close": lambda c: peer.close() or {}}
     answer(ready)

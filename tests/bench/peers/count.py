@@ -44,11 +44,13 @@ def session_calls(argv, rounds, expected, folder):
 
 
 def main(pythons):
+    share.end_when_told()
     if shutil.which("strace") is None:
         share.emit(missing="system calls", why="strace is not there (Debian: apt-get install strace)")
         return
     given = dict(p.split("=", 1) for p in pythons)
     if given["arrow"].startswith("missing:"):
+        share.emit(missing="system calls", why=given["arrow"][8:])
         return
     expected = share.sums(given["arrow"], MIB, ROUNDS + 1)
     for who, argv in share.commands(given, quiet=True):

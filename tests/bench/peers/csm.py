@@ -70,9 +70,9 @@ class Region:
     def free(self, address, nbytes):
         _call("csm_heap_free", self._handle, _P(address), _U64(nbytes))
 
-    def publish(self, name, reader, replace=False):
+    def publish(self, name, reader):
         """Publishes what a pyarrow.RecordBatchReader yields; returns how many bytes had to be copied in."""
-        stream, options = _Stream(), _Publish(struct_size=ctypes.sizeof(_Publish), replace=replace)
+        stream, options = _Stream(), _Publish(struct_size=ctypes.sizeof(_Publish))
         published = _Published(struct_size=ctypes.sizeof(_Published))
         reader._export_to_c(ctypes.addressof(stream))
         _call("csm_table_publish_stream", self._handle, name.encode(), ctypes.byref(stream), ctypes.byref(options),

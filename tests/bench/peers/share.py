@@ -11,10 +11,13 @@ follow each other, A B C A B C, so that what changes on the machine meanwhile ch
 import argparse
 import json
 import os
+import select
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+from lifetime import die_with, exit_when_told
 
 HERE = Path(__file__).resolve().parent
 MIB = 1 << 20
@@ -22,6 +25,12 @@ STEPS = ("build", "put", "open", "first value", "first scan", "second scan")
 # What is reported: the first value from the name on, and the sums.
 REPORTED = ("build", "put", "open", "open to first value", "first scan", "second scan", "end to end")
 COLD_ONLY = ("setup", "from nothing")
+
+# Said of those peers.
+KEEPS = ("the reader keeps the whole table, as libcsm's reader has it: one that sums batches as they come overlaps transfer "
+         "and scan")
+COPIED_IN = ("the table is copied in from the process's own memory, as is usual, although the store can also lend memory to build "
+             "it in")
 
 # who: (module or program, interpreter, what put and open include, copies of the table in memory at once)
 PEERS = {
@@ -31,11 +40,12 @@ PEERS = {
     "libcsm, huge pages": ("share_csm_huge", "arrow", "as libcsm, with hugepages=thp and the reader's region prefaulted", 1),
     "libcsm, C++": ("share_csm.cc", None, "as libcsm, with csm/arrow.hpp in C++", 1),
     "Arrow IPC file": ("share_file", "arrow", "put writes a file in /dev/shm and renames it; open maps it", 2),
-    "Arrow IPC over a pipe": ("share_pipe", "arrow", "put only offers; open to first scan write, transfer and read it", 2),
-    "Arrow Flight, TCP": ("share_flight", "arrow", "put only offers; open to first scan transfer it over loopback", 3),
-    "Arrow Flight, UNIX socket": ("share_flight_unix", "arrow", "put only offers; open to first scan transfer it", 3),
-    "Plasma 11": ("share_plasma", "plasma", "put copies into the store (a copy thread a core); open asks the store", 2),
-    "Vineyard 0.24": ("share_vineyard", "vineyard", "put copies into the store; open asks the store", 2),
+    "Arrow IPC over a pipe": ("share_pipe", "arrow", f"put only offers; open to first scan write, transfer and read it; {KEEPS}", 2),
+    "Arrow Flight, TCP": ("share_flight", "arrow", f"put only offers; open to first scan transfer it over loopback; {KEEPS}", 3),
+    "Arrow Flight, UNIX socket": ("share_flight_unix", "arrow", f"put only offers; open to first scan transfer it; {KEEPS}", 3),
+    "Plasma 11": ("share_plasma", "plasma", f"put copies into the store (a copy thread a core); open asks the store; {COPIED_IN}; "
+                  "its numpy, which fills and sums the columns, is 1.26, the others' 2.4", 2),
+    "Vineyard 0.24": ("share_vineyard", "vineyard", f"put copies into the store; open asks the store; {COPIED_IN}", 2),
 }
 INCLUDES = {
     "setup": "making the region or starting the server, by the writer, and connecting, by the reader; not the start of the processes",
@@ -57,38 +67,61 @@ class Failed(Exception):
 class End:
     """A process at one end: child.py, or a program that speaks as it does."""
 
+    patience_s = 300  # far more than any answer takes
+    patience_at_end_s = 30
+
     def __init__(self, argv, role, place, size_bytes):
         env = dict(os.environ, PYTHONPATH=str(HERE), PYTHONWARNINGS="ignore")
         self.what = f"{argv[-1]} {role}"
         self.process = subprocess.Popen([*argv, role, place, str(size_bytes)], stdin=subprocess.PIPE, env=env,
-                                        stdout=subprocess.PIPE, universal_newlines=True, start_new_session=True)
-        self.ready = self.answer()
+                                        stdout=subprocess.PIPE, universal_newlines=True, start_new_session=True,
+                                        preexec_fn=die_with(os.getpid()))
+        try:
+            self.ready = self.answer(self.patience_s)
+        except BaseException:
+            self.kill()  # nobody else knows of it yet
+            raise
 
-    def answer(self):
+    def answer(self, patience_s):
+        # A line is written at once, and only after a command: nothing of it can be in the buffer already.
+        if not select.select([self.process.stdout], [], [], patience_s)[0]:
+            self.kill()
+            raise Failed(f"{self.what} did not answer within {patience_s} s")
         line = self.process.stdout.readline()
         if not line:
-            raise Failed(f"{self.what} ended with status {self.process.wait()}")
+            try:
+                self.process.wait(timeout=1)  # for a status of its own
+            except subprocess.TimeoutExpired:
+                self.kill()
+            raise Failed(f"{self.what} ended with status {self.process.returncode}")
         return json.loads(line)
 
-    def __call__(self, do, **arguments):
-        self.process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
-        self.process.stdin.flush()
-        return self.answer()
-
-    def end(self):
-        """Ends the process, and what it started, whatever state it is in."""
+    def __call__(self, do, patience_s=patience_s, **arguments):
         try:
-            if self.process.poll() is None:
-                self("close")
-                self.process.stdin.close()
-                self.process.wait(timeout=30)
-        except (OSError, Failed, subprocess.TimeoutExpired):
-            pass
+            self.process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
+            self.process.stdin.flush()
+        except OSError:
+            pass  # it has ended: its answer says how
+        return self.answer(patience_s)
+
+    def kill(self):
+        """It and what it started."""
         try:
             os.killpg(self.process.pid, 9)
         except ProcessLookupError:
             pass
         self.process.wait()
+
+    def end(self):
+        """Ends the process, and what it started, whatever state it is in."""
+        try:
+            if self.process.poll() is None:
+                self("close", self.patience_at_end_s)
+                self.process.stdin.close()
+                self.process.wait(timeout=self.patience_at_end_s)
+        except (OSError, Failed, subprocess.TimeoutExpired):
+            pass
+        self.kill()
 
 
 def session(argv, place, size_bytes, rounds, expected):
@@ -141,8 +174,7 @@ def sums(python, size_bytes, rounds):
     try:
         return [end("sum", round=number)["sum"] for number in range(rounds)]
     finally:
-        end.process.kill()
-        end.process.wait()
+        end.kill()
 
 
 def emit(**record):
@@ -205,7 +237,15 @@ def report(who, case, mib, taken):
                     if step == "end to end" else {}))
 
 
+def end_when_told():
+    """By SIGTERM: with the ends, their servers and what they left. Whoever sent it does not wait for long."""
+    def hurry():
+        End.patience_at_end_s = 3
+    exit_when_told(hurry)
+
+
 def main():
+    end_when_told()
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--quick", action="store_true")
     arguments.add_argument("--sizes", help="MiB, with commas")
@@ -214,14 +254,17 @@ def main():
     pythons = dict(p.split("=", 1) for p in given.pythons)
     peers = list(commands(pythons))
     sizes = [int(s) for s in given.sizes.split(",")] if given.sizes else [1, 100] if given.quick else [1, 100, 1024, 4096]
-    if pythons.get("arrow", "missing:").startswith("missing:"):
+    arrow = pythons.get("arrow", "missing:no interpreter was given")
+    if arrow.startswith("missing:"):
+        for who, _argv in peers:
+            emit(missing=who, why=f"what its reader must find is computed by Arrow's interpreter: {arrow[8:]}")
         return
     for mib in sizes:
         sessions, rounds = (3, 6) if given.quick else (5, 9) if mib < 64 else (5, 6) if mib < 512 else (3, 4)
-        measure(mib, sessions, rounds, peers, pythons["arrow"])
+        measure(mib, sessions, rounds, peers, arrow)
     if given.quick:
         for mib in (1024, 4096):
-            emit(missing=label(mib), why="left out by --quick")
+            emit(missing=label(mib), why="left out by QUICK=1")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import subprocess
 import pyarrow as pa
 import pyarrow.plasma as plasma
 
+from lifetime import die_with
 from peer_base import PrivateWriter, Reader as Base, streamed, wait_for
 
 
@@ -23,7 +24,8 @@ class Writer(PrivateWriter):
         super().__init__(place, size_bytes)
         program = os.path.join(os.path.dirname(pa.__file__), "plasma-store-server")
         self.store = subprocess.Popen([program, "-m", str(size_bytes + size_bytes // 8 + (64 << 20)), "-s", socket(place)],
-                                      stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                                      stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                      preexec_fn=die_with(os.getpid()))
         wait_for(socket(place), self.store)
         self.client = plasma.connect(socket(place))
 

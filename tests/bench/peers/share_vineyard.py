@@ -8,6 +8,7 @@ import pyarrow as pa
 import vineyard
 import vineyard.bdist
 
+from lifetime import die_with
 from peer_base import PrivateWriter, Reader as Base, wait_for
 
 
@@ -25,7 +26,8 @@ class Writer(PrivateWriter):
         program = os.path.join(os.path.dirname(vineyard.bdist.__file__), "vineyardd")
         self.store = subprocess.Popen(
             [program, "--socket", socket(place), "--size", str(size_bytes * 5 // 4 + (64 << 20)), "--meta", "local",
-             "--rpc=false"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+             "--rpc=false"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            preexec_fn=die_with(os.getpid()))
         wait_for(socket(place), self.store)
         self.client = vineyard.connect(socket(place))
 

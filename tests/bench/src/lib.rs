@@ -6,6 +6,18 @@ pub mod series;
 
 use csm::{Context, Region};
 
+/// Bytes that are free where regions of shared memory lie.
+#[must_use]
+#[allow(unsafe_code, reason = "a system call")]
+pub fn free_shm_bytes() -> u64 {
+    // SAFETY: plain numbers, for which zeroes are a value.
+    let mut space: libc::statvfs = unsafe { std::mem::zeroed() };
+    // SAFETY: a path that ends in a zero, and fills the struct.
+    let done = unsafe { libc::statvfs(c"/dev/shm".as_ptr(), &raw mut space) };
+    assert_eq!(done, 0, "/dev/shm: {}", std::io::Error::last_os_error());
+    space.f_bavail * space.f_frsize
+}
+
 /// A region of a benchmark's own, destroyed with it.
 pub struct Scratch {
     context: Context,

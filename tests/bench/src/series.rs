@@ -29,7 +29,8 @@ pub struct Series<'a> {
     pub includes: &'a str,
     /// Whether this is a bare loop that nobody can beat.
     pub limit: bool,
-    /// What was counted on the way, over all samples: `syscalls`, `page_faults`, `instructions`, `lines`.
+    /// What was counted on the way, for one sample or for what the name says: `page_faults`,
+    /// `bytes_copied_a_replay`, `lines`.
     pub counts: &'a [(&'a str, f64)],
 }
 
@@ -81,7 +82,11 @@ pub fn missing(work: &str, who: &str, why: &str) {
     println!("{}", json!({"missing": who, "why": why, "work": work}));
 }
 
-/// Whether the program was asked to be quick: fewer rounds and smaller sizes, the same series.
+/// Why something is left out when the program was asked to be quick.
+pub const QUICK: &str = "left out by QUICK=1";
+
+/// Whether the program was asked to be quick: fewer rounds and smaller sizes. Series that it leaves out are
+/// [`missing`] with [`QUICK`] as the reason.
 #[must_use]
 pub fn quick() -> bool {
     std::env::args().any(|arg| arg == "--quick")
@@ -121,11 +126,21 @@ pub fn interleaved<const N: usize>(
 
 /// Page faults of this process so far.
 #[must_use]
-#[allow(unsafe_code, reason = "a system call")]
 pub fn page_faults() -> f64 {
+    page_faults_of(libc::RUSAGE_SELF)
+}
+
+/// Page faults of this thread so far.
+#[must_use]
+pub fn thread_page_faults() -> f64 {
+    page_faults_of(libc::RUSAGE_THREAD)
+}
+
+#[allow(unsafe_code, reason = "a system call")]
+fn page_faults_of(whom: libc::c_int) -> f64 {
     // SAFETY: plain numbers, for which zeroes are a value.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
     // SAFETY: fills the struct.
-    unsafe { libc::getrusage(libc::RUSAGE_SELF, &raw mut usage) };
+    unsafe { libc::getrusage(whom, &raw mut usage) };
     (usage.ru_minflt + usage.ru_majflt) as f64
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use csm::{OpenOptions, Region};
 use csm_bench::Scratch;
-use csm_bench::series::{Series, missing, quick};
+use csm_bench::series::{QUICK, Series, missing, quick};
 
 use super::{NEW, SMALL, open, point, publish, table};
 
@@ -78,6 +78,9 @@ fn count(function: &str, names: usize, leases: usize) -> Result<f64, String> {
 
 pub(super) fn measure() {
     let large = if quick() { 1000 } else { 10_000 };
+    if quick() {
+        missing("scale", "instruction counts with 10000 names or leases", QUICK);
+    }
     let steps = [("publish", "counted_publish"), ("open", "counted_open"), ("remove", "counted_remove")];
     for (names, leases) in [(10, 0), (large, 0), (10, large)] {
         let (by, x) = if leases == 0 { ("names", names) } else { ("leases", leases) };

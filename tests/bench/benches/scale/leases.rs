@@ -3,7 +3,7 @@
 use csm::OpenOptions;
 use csm_bench::Scratch;
 use csm_bench::peer::Peer;
-use csm_bench::series::{quick, rounds};
+use csm_bench::series::{QUICK, missing, quick, rounds};
 
 use super::{NEW, REPLACE, SMALL, Steps, point, publish, reap, table};
 
@@ -38,6 +38,9 @@ pub(super) fn measure() {
         region.reap().expect("reap");
         let reaped = reap(region, scratch.uri(), "held", count);
         point(&case, count, "reap the dead reader, by leases", REAP).print_times(&reaped);
+    }
+    if quick() {
+        missing("scale", "10000 kept generations", QUICK);
     }
     for count in [1, 10, 100, 1000, 10_000].into_iter().filter(|count| !quick() || *count <= 1000) {
         let scratch = Scratch::new("kept", &format!("size=128M&catalog=100&leases={}", count + 1000));

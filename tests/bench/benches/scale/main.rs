@@ -17,7 +17,7 @@ use arrow_array::types::Int64Type;
 use arrow_array::{ArrayRef, PrimitiveArray, RecordBatch};
 use csm::{Context, OpenOptions, PublishOptions, Region};
 use csm_bench::peer;
-use csm_bench::series::{Series, rounds, time};
+use csm_bench::series::{Series, missing, rounds, time};
 
 const NEW: PublishOptions = PublishOptions { replace: false, seal: false };
 const REPLACE: PublishOptions = PublishOptions { replace: true, seal: false };
@@ -95,6 +95,16 @@ impl Steps {
 fn point<'a>(case: &'a str, x: usize, what: &'a str, includes: &'a str) -> Series<'a> {
     let x = Some(x as f64);
     Series { work: "scale", case, x, what, includes, ..Series::default() }
+}
+
+/// Whether a region of so many MiB fits in what is free; says that `what` is missing if it does not.
+fn fits(what: &str, mib: usize) -> bool {
+    let free_mib = csm_bench::free_shm_bytes() >> 20;
+    let fits = mib as u64 <= free_mib;
+    if !fits {
+        missing("scale", what, &format!("it takes {mib} MiB of /dev/shm, where {free_mib} MiB are free"));
+    }
+    fits
 }
 
 /// How long it takes to clear up after a process that was killed while it held `leases` of table `name`.

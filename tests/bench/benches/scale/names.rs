@@ -5,9 +5,9 @@ use std::time::Duration;
 use csm::Context;
 use csm_bench::Scratch;
 use csm_bench::peer::{self, Peer};
-use csm_bench::series::{quick, rounds, time};
+use csm_bench::series::{QUICK, missing, quick, rounds, time};
 
-use super::{NEW, SMALL, Steps, open, point, publish, reap, table};
+use super::{NEW, SMALL, Steps, fits, open, point, publish, reap, table};
 
 const WHY: [&str; 4] = [
     "a hashed catalog with open addressing, a fifth of it always free: one or two probes whatever it holds",
@@ -22,9 +22,15 @@ const JOIN: &str = "Context::open in a new process: maps, takes a member's slot,
 
 pub(super) fn measure() {
     let most = if quick() { 100_000 } else { 1_000_000 };
+    if quick() {
+        missing("scale", "1000000 names", QUICK);
+    }
     for count in [10, 100, 1000, 10_000, 100_000, 1_000_000].into_iter().filter(|count| *count <= most) {
         // Room for the names that come and go, and 2.5 KiB for each table: its columns, a descriptor, the catalog.
         let size = (64 + count / 400) / 2 * 2;
+        if !fits(&format!("{count} names"), size) {
+            continue;
+        }
         let scratch = Scratch::new("names", &format!("size={size}M&catalog={}", count + 8));
         let region = scratch.region();
         let batch = table(region, SMALL);

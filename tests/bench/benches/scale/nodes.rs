@@ -3,7 +3,7 @@
 
 use csm_bench::Scratch;
 use csm_bench::peer::Crowd;
-use csm_bench::series::{quick, rounds};
+use csm_bench::series::{QUICK, missing, quick, rounds};
 
 use super::{NEW, SMALL, Steps, point, publish, reap, table};
 
@@ -17,6 +17,9 @@ const REAP: &str = "to clear up after a killed process of the owner's node: its 
 
 pub(super) fn measure() {
     let most = if quick() { 100 } else { 1000 };
+    if quick() {
+        missing("scale", "1000 nodes", QUICK);
+    }
     for count in [1, 10, 100, 1000].into_iter().filter(|count| *count <= most) {
         let shape = format!("coherence=lc&nodes={}&members=8&leases=64&catalog=100&size=192M", count + 1);
         let scratch = Scratch::new("nodes", &shape);

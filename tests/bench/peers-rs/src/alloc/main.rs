@@ -13,6 +13,7 @@ fn main() {
     if let Some((role, argument)) = peer::role() {
         return match role.as_str() {
             "cold" => trace::cold_child(&argument),
+            "full" => mix::full_child(&argument),
             _ => mix::child(&argument),
         };
     }

@@ -4,17 +4,21 @@
 //! Seeded, so that every allocator serves the same. What is measured is no time: the bytes that an allocator holds for each
 //! that is used, and how full memory of a fixed size is when a request fails first.
 
-use csm_bench::peer;
-use csm_bench::series::{Series, quick};
+use csm_bench::peer::{self, Peer};
+use csm_bench::series::{QUICK, Series, missing, quick, rounds};
 
-use super::pools::{Block, Pool, REGION_BYTES, pool, present};
+use super::pools::{Block, Pool, REGION_BYTES, of_fixed_size, pool, present};
 use super::trace::{PAGE, touch};
 
 /// Live bytes are kept near this.
 const TARGET: usize = REGION_BYTES / 10 * 6;
 const LARGEST: f64 = 4.0 * 1024.0 * 1024.0;
 const HELD: &str = "bytes held for each byte in use, at the last 20 looks: resident memory, or every page ever touched where the memory is of a fixed size";
-const FULL: &str = "bytes of the memory for each byte in use when a request fails first: after all of it, tables still coming and none going";
+const FULL: &str = "bytes of the whole memory for each byte in use when any request fails first: after the operations, tables still come, none goes; a sample a seed; books that lie in the memory count (libcsm's, talc's), offset-allocator's lie elsewhere";
+/// Looks are taken at these numbers of operations; a quick run takes the first of them.
+const POINTS: [usize; 10] =
+    [10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000, 5_000_000, 10_000_000];
+const LAST_WHEN_QUICK: usize = 200_000;
 
 /// splitmix64.
 struct Random(u64);
@@ -50,6 +54,8 @@ struct Mix<'a> {
     tables: std::collections::VecDeque<Vec<Block>>,
     passing: Vec<Block>,
     used: usize,
+    /// What was used when a request failed first.
+    used_when_full: Option<usize>,
     operations: usize,
     touched: Option<Touched>,
     /// Resident bytes before the first operation.
@@ -63,18 +69,19 @@ fn resident_bytes() -> usize {
 }
 
 impl<'a> Mix<'a> {
-    fn new(pool: &'a dyn Pool) -> Self {
-        let touched = pool.memory().map(|(start, bytes)| Touched {
-            start,
-            pages: vec![false; bytes.div_ceil(PAGE)],
+    fn new(pool: &'a dyn Pool, seed: u64) -> Self {
+        let touched = pool.memory().map(|memory| Touched {
+            start: memory.start,
+            pages: vec![false; memory.bytes.div_ceil(PAGE)],
             count: 0,
         });
         Self {
             pool,
-            random: Random(1),
+            random: Random(seed),
             tables: std::collections::VecDeque::new(),
             passing: Vec::new(),
             used: 0,
+            used_when_full: None,
             operations: 0,
             touched,
             before: resident_bytes(),
@@ -101,15 +108,23 @@ impl<'a> Mix<'a> {
         block
     }
 
+    /// What was asked for; if there was no room, notes how much is used.
+    fn granted(&mut self, block: Option<Block>) -> Option<Block> {
+        if block.is_none() {
+            self.used_when_full.get_or_insert(self.used);
+        }
+        block
+    }
+
     fn alloc(&mut self, size: usize) -> Option<Block> {
-        let block = self.pool.alloc(size)?;
+        let block = self.granted(self.pool.alloc(size))?;
         self.operations += 1;
         self.used += size;
         Some(self.came(block, 0))
     }
 
     fn resize(&mut self, block: &mut Block, size: usize) -> Option<()> {
-        let new = self.pool.realloc(*block, size)?;
+        let new = self.granted(self.pool.realloc(*block, size))?;
         self.operations += 1;
         self.used = self.used + size - block.size;
         // A block that moved is new from its first byte on.
@@ -146,7 +161,7 @@ impl<'a> Mix<'a> {
         cut.map(|()| block)
     }
 
-    /// A table comes. None when there was no room for all of it.
+    /// A table comes. None when there was no room for all of it, or for what kernels need on the way.
     fn table(&mut self) -> Option<()> {
         let columns = 1 + self.random.below(20);
         let mut table = Vec::with_capacity(columns);
@@ -159,9 +174,11 @@ impl<'a> Mix<'a> {
             table.push(column);
             // What a kernel needs while it makes the column, and gives back a few columns later.
             let size = self.random.size();
-            if let Some(block) = self.alloc(size) {
-                self.passing.push(block);
-            }
+            let Some(block) = self.alloc(size) else {
+                whole = None;
+                break;
+            };
+            self.passing.push(block);
             if self.passing.len() > 8 {
                 let which = self.random.below(self.passing.len());
                 let block = self.passing.swap_remove(which);
@@ -205,13 +222,10 @@ impl<'a> Mix<'a> {
 /// The process of one allocator: prints its curve.
 pub(crate) fn child(who: &str) {
     let pool = pool(who);
-    let mut mix = Mix::new(&*pool);
-    let last = if quick() { 200_000 } else { 10_000_000 };
+    let mut mix = Mix::new(&*pool, 1);
     let series = Series { work: "alloc", who, unit: "x", ..Series::default() };
-    let points =
-        [10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000, 5_000_000, 10_000_000];
     let mut from = 0;
-    for until in points.into_iter().filter(|point| *point <= last) {
+    for until in POINTS.into_iter().filter(|point| !quick() || *point <= LAST_WHEN_QUICK) {
         let mut looks = Vec::new();
         for look in 1..=20 {
             while mix.operations < from + (until - from) / 20 * look {
@@ -223,24 +237,49 @@ pub(crate) fn child(who: &str) {
         let (case, x) = (format!("{until} operations"), Some(until as f64));
         Series { case: &case, x, what: "bytes held over bytes used", includes: HELD, ..series }.print(&looks);
     }
-    if let Some((_, bytes)) = pool.memory() {
-        while mix.table().is_some() {}
-        let (case, x) = (format!("{last} operations"), Some(last as f64));
-        let full = bytes as f64 / mix.used as f64;
-        Series {
-            case: &case,
-            x,
-            what: "bytes of memory over bytes used, when full",
-            includes: FULL,
-            ..series
-        }
-        .print(&[full]);
-    }
     mix.clear();
+}
+
+/// The process of one allocator and seed: says how many bytes its memory has for each that is used when it is full.
+pub(crate) fn full_child(argument: &str) {
+    let (seed, who) = argument.split_once(' ').expect("a seed and an allocator");
+    let pool = pool(who);
+    let memory = pool.memory().expect("memory of a fixed size");
+    let mut mix = Mix::new(&*pool, seed.parse().expect("a number"));
+    while mix.operations < operations_before_full() {
+        mix.step();
+    }
+    while mix.table().is_some() {}
+    let used = mix.used_when_full.expect("a request failed");
+    peer::say(&(memory.whole_bytes as f64 / used as f64).to_string());
+    mix.clear();
+}
+
+fn operations_before_full() -> usize {
+    rounds(500_000, 100_000)
+}
+
+fn full(who: &str) {
+    let mut taken = Vec::new();
+    for seed in 1..=rounds(5, 3) {
+        let mut child = Peer::start("full", &format!("{seed} {who}"));
+        taken.extend(child.hear_numbers());
+        child.finish();
+    }
+    let (operations, what) = (operations_before_full(), "bytes of memory over bytes used, when full");
+    let (case, x) = (format!("{operations} operations"), Some(operations as f64));
+    Series { work: "alloc", who, case: &case, x, what, unit: "x", includes: FULL, ..Series::default() }
+        .print(&taken);
 }
 
 pub(crate) fn measure() {
     for who in present() {
         peer::run("mix", who);
+        if of_fixed_size(who) {
+            full(who);
+        }
+    }
+    if quick() {
+        missing("alloc", "mix of 500000 to 10000000 operations", QUICK);
     }
 }

@@ -32,9 +32,18 @@ pub(crate) trait Pool: Sync {
     fn realloc(&self, block: Block, size: usize) -> Option<Block>;
     fn free(&self, block: Block);
     /// The memory of a fixed size that it allocates from, if it does.
-    fn memory(&self) -> Option<(usize, usize)> {
+    fn memory(&self) -> Option<Fixed> {
         None
     }
+}
+
+/// Memory of a fixed size.
+pub(crate) struct Fixed {
+    /// Where allocations can be.
+    pub(crate) start: usize,
+    pub(crate) bytes: usize,
+    /// The same and the allocator's own books, as far as they lie there too.
+    pub(crate) whole_bytes: usize,
 }
 
 /// All of them, and whether they could be built here.
@@ -52,6 +61,11 @@ pub(crate) fn present() -> impl Iterator<Item = &'static str> {
     let named: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
     let wanted = move |who: &str| named.is_empty() || named.iter().any(|name| who.starts_with(name.as_str()));
     ALL.into_iter().filter(|(_, present)| *present).map(|(who, _)| who).filter(move |who| wanted(who))
+}
+
+/// Whether the pool of that name allocates from memory of a fixed size.
+pub(crate) fn of_fixed_size(who: &str) -> bool {
+    ["libcsm", "talc", "offset-allocator"].iter().any(|name| who.starts_with(name))
 }
 
 /// Makes the pool of that name.
@@ -94,11 +108,11 @@ impl Pool for Csm {
         // SAFETY: as above.
         unsafe { self.region().free(at, Some(block.size as u64)) }.expect("allocated");
     }
-    fn memory(&self) -> Option<(usize, usize)> {
+    fn memory(&self) -> Option<Fixed> {
         let info = self.region().info().expect("info");
-        let end = usize::try_from(info.base + info.size_bytes).expect("64-bit");
-        let bytes = usize::try_from(info.data_bytes).expect("64-bit");
-        Some((end - bytes, bytes))
+        let number = |number: u64| usize::try_from(number).expect("64-bit");
+        let (bytes, whole_bytes) = (number(info.data_bytes), number(info.size_bytes));
+        Some(Fixed { start: number(info.base) + whole_bytes - bytes, bytes, whole_bytes })
     }
 }
 
@@ -145,6 +159,10 @@ impl Memory {
         let at = unsafe { libc::mmap(std::ptr::null_mut(), REGION_BYTES, access, flags, -1, 0) };
         assert!(at != libc::MAP_FAILED, "{}", std::io::Error::last_os_error());
         Self(at.cast())
+    }
+
+    fn fixed(&self) -> Fixed {
+        Fixed { start: self.0.addr(), bytes: REGION_BYTES, whole_bytes: REGION_BYTES }
     }
 }
 
@@ -199,8 +217,8 @@ impl Pool for Talc {
         // SAFETY: allocated with this layout.
         unsafe { lock(&self.heap).deallocate(block.at, layout(block.size)) }
     }
-    fn memory(&self) -> Option<(usize, usize)> {
-        Some((self.memory.0.addr(), REGION_BYTES))
+    fn memory(&self) -> Option<Fixed> {
+        Some(self.memory.fixed())
     }
 }
 
@@ -214,7 +232,8 @@ fn moved(pool: &dyn Pool, block: Block, size: usize) -> Option<Block> {
     Some(new)
 }
 
-/// offset-allocator behind a mutex, in units of 64 bytes; its lists are elsewhere, and it does not resize.
+/// offset-allocator behind a mutex, in units of 64 bytes; its lists are elsewhere. It does not resize: a block stays where
+/// it is if the new size fits it and is more than half of it, as with libcsm, and moves otherwise.
 #[cfg(feature = "offset-allocator")]
 struct Offsets {
     heap: Mutex<(offset_allocator::Allocator, Allocations)>,
@@ -252,6 +271,14 @@ impl Pool for Offsets {
         Some(Block { at: self.memory.0.wrapping_add(allocation.offset as usize * ALIGN), size, token })
     }
     fn realloc(&self, block: Block, size: usize) -> Option<Block> {
+        let room = {
+            let heap = lock(&self.heap);
+            let allocation = heap.1.given[block.token as usize].expect("allocated");
+            heap.0.allocation_size(allocation) as usize * ALIGN
+        };
+        if size <= room && size > room / 2 {
+            return Some(Block { size, ..block });
+        }
         moved(self, block, size)
     }
     fn free(&self, block: Block) {
@@ -260,7 +287,7 @@ impl Pool for Offsets {
         heap.free(allocations.given[block.token as usize].take().expect("allocated"));
         allocations.free.push(block.token);
     }
-    fn memory(&self) -> Option<(usize, usize)> {
-        Some((self.memory.0.addr(), REGION_BYTES))
+    fn memory(&self) -> Option<Fixed> {
+        Some(self.memory.fixed())
     }
 }

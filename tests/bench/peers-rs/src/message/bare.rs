@@ -5,8 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::{Entry, Link, MOST, Means};
 
 /// One direction: a line for the number and up to 48 bytes of a message, which then moves with it; larger ones behind.
-const CHANNEL_BYTES: usize = 128 + MOST;
+const CHANNEL_BYTES: usize = LARGE_AT + MOST;
 const SMALL: usize = 48;
+/// Where a larger message begins: two lines on, for some processors fetch lines in pairs.
+pub(crate) const LARGE_AT: usize = 128;
+pub(crate) const ACROSS: &str = "bare cache lines, clwb and clflushopt";
 /// Two of the coherent link, two of the other one, two for answers.
 const CHANNELS: usize = 6;
 
@@ -78,8 +81,8 @@ struct Bare {
 }
 
 /// Where a message of `len` bytes is in a channel, behind its number.
-fn place(len: usize) -> usize {
-    if len <= SMALL { 8 } else { 128 }
+pub(crate) fn place(len: usize) -> usize {
+    if len <= SMALL { 8 } else { LARGE_AT }
 }
 
 fn number<'a>(channel: *mut u8) -> &'a AtomicU64 {
@@ -92,7 +95,7 @@ impl Link for Bare {
         let at = place(bytes.len());
         // SAFETY: inside the channel; the other side reads it when it sees the number.
         unsafe { self.to.add(at).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
-        if at == 128 {
+        if at == LARGE_AT {
             self.lines.home(self.to.wrapping_add(at), bytes.len());
         }
         self.sent += 1;
@@ -108,7 +111,7 @@ impl Link for Bare {
             std::hint::spin_loop();
             self.lines.anew(self.from, 64);
         }
-        if at == 128 {
+        if at == LARGE_AT {
             self.lines.anew(self.from.wrapping_add(at), into.len());
         }
         // SAFETY: inside the channel; the other side waits for the answer before it writes again.
@@ -140,7 +143,7 @@ pub(crate) fn entry(means: &Means) -> Entry {
         how: "polled",
         limit: true,
         answers: true,
-        includes: "store, one line from cache to cache (4 KiB: 65 of them), load, two clock readings",
+        includes: "store, one line from cache to cache (64 B: two, 4 KiB: 65), load, two clock readings",
         link: link(means, 0, BY_HARDWARE),
     }
 }
@@ -150,10 +153,11 @@ pub(crate) fn across(means: &Means) -> Option<Entry> {
     #[cfg(target_arch = "x86_64")]
     if std::arch::x86_64::__cpuid_count(7, 0).ebx >> 23 & 3 == 3 {
         return Some(Entry {
-            who: "bare cache lines, clwb and clflushopt",
+            who: ACROSS,
             how: "between nodes",
             limit: true,
-            answers: true,
+            // As its rivals, whose far side borrows: else the answer's own clwb would be part of the next message.
+            answers: false,
             includes: "store, clwb, sfence; clflushopt, mfence, load, again until it is there",
             link: link(means, 2, Lines { by_hand: true }),
         });

@@ -1,14 +1,15 @@
 //! libcsm's raw extents: two that stay, a sequence number before each message, release by the sender and acquire by the
-//! receiver. What a program does that has its own protocol and wants the library's addresses and coherence.
+//! receiver. What a program does that has its own protocol and wants the library's addresses and coherence. Lines are laid out
+//! as the bare link's: a small message lies behind its number and moves with it.
 
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use csm::{Context, Region};
 
+use super::bare::{LARGE_AT, place};
 use super::{Entry, Link, MOST, Means, Side};
 
-const LINE: usize = 128;
 /// Where the near side says where the extents are: their addresses are the same in both processes.
 const NAMES: [&str; 2] = ["extent-there", "extent-back"];
 
@@ -26,34 +27,43 @@ fn number<'a>(extent: NonNull<u8>) -> &'a AtomicU64 {
     unsafe { extent.cast::<AtomicU64>().as_ref() }
 }
 
+/// Bytes of the number and of what lies in its line, for a message of `len` bytes.
+fn with_number(len: usize) -> u64 {
+    (if place(len) == LARGE_AT { 8 } else { 8 + len }) as u64
+}
+
 impl Link for Raw {
     fn send(&mut self, bytes: &[u8]) {
+        let at = place(bytes.len());
         // SAFETY: inside the extent; the other side reads it when it sees the number.
-        let body = unsafe { self.to.add(LINE) }.as_ptr();
+        let body = unsafe { self.to.add(at) }.as_ptr();
         // SAFETY: as above.
         unsafe { body.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
-        if self.releases {
+        if self.releases && at == LARGE_AT {
             self.region.release(body, bytes.len() as u64).expect("release");
         }
         self.sent += 1;
         number(self.to).store(self.sent, Ordering::Release);
         if self.releases {
-            self.region.release(self.to.as_ptr(), 8).expect("release");
+            self.region.release(self.to.as_ptr(), with_number(bytes.len())).expect("release");
         }
     }
 
     fn receive(&mut self, into: &mut [u8]) {
         self.got += 1;
+        let at = place(into.len());
         loop {
-            self.region.acquire(self.from.as_ptr(), 8).expect("acquire");
+            self.region.acquire(self.from.as_ptr(), with_number(into.len())).expect("acquire");
             if number(self.from).load(Ordering::Acquire) == self.got {
                 break;
             }
             std::hint::spin_loop();
         }
         // SAFETY: inside the extent; the other side waits for the answer before it writes again.
-        let body = unsafe { self.from.add(LINE) }.as_ptr();
-        self.region.acquire(body, into.len() as u64).expect("acquire");
+        let body = unsafe { self.from.add(at) }.as_ptr();
+        if at == LARGE_AT {
+            self.region.acquire(body, into.len() as u64).expect("acquire");
+        }
         // SAFETY: as above.
         unsafe { into.as_mut_ptr().copy_from_nonoverlapping(body, into.len()) };
     }
@@ -68,9 +78,9 @@ fn link(uri: &str, side: Side) -> Raw {
     };
     let extents = NAMES.map(|name| {
         if side == Side::Near {
-            let extent = region.alloc((LINE + MOST) as u64, LINE as u64).expect("room");
+            let extent = region.alloc((LARGE_AT + MOST) as u64, LARGE_AT as u64).expect("room");
             number(extent).store(0, Ordering::Relaxed);
-            region.release(extent.as_ptr(), LINE as u64).expect("release");
+            region.release(extent.as_ptr(), LARGE_AT as u64).expect("release");
             std::fs::write(file(name), extent.as_ptr().addr().to_string()).expect("a file");
             extent
         } else {

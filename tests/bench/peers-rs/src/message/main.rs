@@ -11,6 +11,7 @@ mod extent;
 #[cfg(feature = "iceoryx2")]
 mod iceoryx;
 mod kernel;
+mod processors;
 mod publish;
 
 use csm_bench::Scratch;
@@ -64,20 +65,23 @@ struct Means {
     /// Regions: everybody on node 0 of a coherent link; the far side on node 1 of one that is not.
     coherent: String,
     incoherent: String,
+    /// The processor of the far side.
+    far_processor: usize,
 }
 
 impl Means {
     fn argument(&self) -> String {
         let fds: Vec<_> = self.fds.iter().map(ToString::to_string).collect();
-        format!("{} {} {}", self.coherent, self.incoherent, fds.join(" "))
+        format!("{} {} {} {}", self.far_processor, self.coherent, self.incoherent, fds.join(" "))
     }
 
     fn far(argument: &str) -> Self {
         let mut words = argument.split(' ').map(str::to_owned);
+        let far_processor = words.next().and_then(|word| word.parse().ok()).expect("a processor");
         let coherent = words.next().expect("a region");
         let incoherent = format!("{}?node=1", words.next().expect("a region"));
         let fds = words.map(|fd| fd.parse().expect("a descriptor")).collect();
-        Self { side: Side::Far, fds, coherent, incoherent }
+        Self { side: Side::Far, fds, coherent, incoherent, far_processor }
     }
 
     /// The links, the same in both processes and in the same order.
@@ -104,18 +108,6 @@ fn now_ns() -> u64 {
     // SAFETY: fills the struct.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
     now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
-}
-
-/// Keeps this process on one processor, if there are two.
-fn stay_on(processor: usize) {
-    // SAFETY: plain bits, for which zeroes are a value.
-    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    // SAFETY: sets a bit of the set.
-    unsafe { libc::CPU_SET(processor, &mut set) };
-    // SAFETY: reads the set. With one processor it fails, and both processes share what there is.
-    if unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) } != 0 {
-        eprintln!("message: there is no processor {processor}: the two processes share one");
-    }
 }
 
 /// The near side: sends `count` messages and returns how long each took to come back.
@@ -154,8 +146,8 @@ fn pong(link: &mut dyn Link, mut answers: Option<&mut Box<dyn Link>>, size: usiz
 
 /// The far process: told which link, size and count, it answers that many messages and says their times.
 fn far(argument: &str) {
-    stay_on(1);
     let means = Means::far(argument);
+    processors::stay_on(means.far_processor);
     let (mut links, mut line) = (means.links(), bare::answers(&means));
     peer::say("ready");
     for told in peer::told() {
@@ -173,7 +165,15 @@ fn main() {
     if let Some((_, argument)) = peer::role() {
         return far(&argument);
     }
-    stay_on(0);
+    let Some(two) = processors::two() else {
+        // Who polls would use up his time slice before the other one could answer.
+        return missing(
+            "message",
+            "all of them",
+            "two processes that poll want two processors, there is one",
+        );
+    };
+    processors::stay_on(two.near);
     let shape = "size=64M&catalog=100";
     let coherent = Scratch::new("message", shape);
     let incoherent = Scratch::new("message-lc", &format!("{shape}&coherence=lc"));
@@ -182,6 +182,7 @@ fn main() {
         fds: [bare::memory(), kernel::pipes(), kernel::sockets()].concat(),
         coherent: coherent.uri().to_owned(),
         incoherent: incoherent.uri().to_owned(),
+        far_processor: two.far,
     };
     // What the far side looks for is made by the near one.
     let (mut links, mut line) = (means.links(), bare::answers(&means));
@@ -202,6 +203,9 @@ fn main() {
         for (entry, (one_way, round_trip)) in links.iter().zip(times) {
             let (case, x) = (format!("{size} B"), Some(size as f64));
             let Entry { who, includes, limit, .. } = *entry;
+            // Where the limit was measured, all were.
+            let includes = if limit { format!("{includes}; {two}") } else { includes.to_owned() };
+            let includes = includes.as_str();
             let series =
                 Series { work: "message", case: &case, x, who, includes, limit, ..Series::default() };
             let what = format!("one way, {}", entry.how);
@@ -210,6 +214,9 @@ fn main() {
                 Series { what: &format!("round trip, {}", entry.how), ..series }.print(&round_trip);
             }
         }
+    }
+    if !links.iter().any(|entry| entry.who == bare::ACROSS) {
+        missing("message", bare::ACROSS, "this processor lacks one of the two instructions");
     }
     if cfg!(not(feature = "iceoryx2")) {
         missing("message", "iceoryx2 0.10", "it could not be built here: see the output of the build");

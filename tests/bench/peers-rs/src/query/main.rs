@@ -1,7 +1,8 @@
 //! TPC-H queries 1 and 6 by DataFusion on a published table, beside the same on memory of the reader's own.
 //!
 //! DataFusion brings its own arrow-rs, of another version than libcsm's: they meet in the Arrow C Data Interface, as any two
-//! programs would, and the table is read in place.
+//! programs would, and the table is read in place. The first query of a process is measured in processes of their own, in
+//! turns; what is warm, in turns in one process.
 #![allow(clippy::expect_used, reason = "a benchmark stops at the first error")]
 
 mod lineitem;
@@ -12,9 +13,9 @@ use std::time::{Duration, Instant};
 use csm::table::cdata::ArrowArrayStream;
 use csm::{Context, OpenOptions, PublishOptions, Region};
 use csm_bench::Scratch;
-use csm_bench::peer;
+use csm_bench::peer::{self, Peer};
 use csm_bench::series::{Series, page_faults, quick, rounds};
-use datafusion::arrow::array::{ArrayRef, Float64Array, RecordBatch, RecordBatchIterator};
+use datafusion::arrow::array::{Float64Array, Int64Array, RecordBatch, RecordBatchIterator};
 use datafusion::arrow::ffi_stream::{ArrowArrayStreamReader, FFI_ArrowArrayStream};
 use datafusion::datasource::MemTable;
 use datafusion::execution::context::{SessionConfig, SessionContext};
@@ -37,6 +38,10 @@ const QUERIES: [(&str, &str); 2] = [
 const PARTITIONS: usize = 2;
 /// The same query on memory that the reader's allocator gave.
 const OWN: &str = "own memory";
+const REGIONS: [&str; 2] = ["libcsm", "libcsm, huge pages"];
+const COLD: &str =
+    "region and table opened, session made, planned and run, all for the first time in a process of its own";
+const COLD_OWN: &str = "session made, planned and run for the first time in a process of its own, on batches that it made and wrote before the clock";
 
 /// Publishes batches, which are copied into the region.
 fn publish(region: &Region, batches: Vec<RecordBatch>) {
@@ -71,75 +76,125 @@ fn session(batches: &[RecordBatch]) -> SessionContext {
     context
 }
 
-fn run(runtime: &Runtime, session: &SessionContext, query: &str) -> (Duration, f64) {
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(PARTITIONS).build().expect("runtime")
+}
+
+/// Every number of a result, row by row.
+fn numbers(batches: &[RecordBatch]) -> Vec<f64> {
+    let mut numbers = Vec::new();
+    for batch in batches {
+        for row in 0..batch.num_rows() {
+            for column in batch.columns() {
+                if let Some(sums) = column.as_any().downcast_ref::<Float64Array>() {
+                    numbers.push(sums.value(row));
+                } else if let Some(counts) = column.as_any().downcast_ref::<Int64Array>() {
+                    numbers.push(counts.value(row) as f64);
+                }
+            }
+        }
+    }
+    numbers
+}
+
+/// Whether two results are the same: sums of floating-point numbers in another order differ in the last digits.
+fn same(one: &[f64], other: &[f64]) -> bool {
+    let close = |a: f64, b: f64| (a - b).abs() <= 1e-9 * b.abs();
+    !one.is_empty() && one.len() == other.len() && one.iter().zip(other).all(|(a, b)| close(*a, *b))
+}
+
+/// How long a query took, and the numbers of its result.
+fn run(runtime: &Runtime, session: &SessionContext, query: &str) -> (Duration, Vec<f64>) {
     let start = Instant::now();
     let batches =
         runtime.block_on(async { session.sql(query).await.expect("plan").collect().await }).expect("query");
-    let taken = start.elapsed();
-    let first: &ArrayRef = batches[0].column(0);
-    (taken, first.as_any().downcast_ref::<Float64Array>().expect("a sum").value(0))
+    (start.elapsed(), numbers(&batches))
+}
+
+fn series<'a>() -> Series<'a> {
+    let x = Some(lineitem::rows() as f64);
+    Series { work: "query", what: "Rust, DataFusion", x, unit: "s", ..Series::default() }
+}
+
+fn case(query: &str) -> String {
+    format!("{query}, {} rows", lineitem::rows())
+}
+
+/// A process that runs query 6 once, on the region of that URI or, without one, on memory of its own: says its seconds,
+/// page faults and result.
+fn cold_child(uri: &str) {
+    let own = uri.is_empty().then(lineitem::batches);
+    let runtime = runtime();
+    let (before, start) = (page_faults(), Instant::now());
+    let batches = own.unwrap_or_else(|| {
+        let region = Context::new().and_then(|context| context.open(uri)).expect("open");
+        open(&region)
+    });
+    let session = session(&batches);
+    let (_, result) = run(&runtime, &session, QUERIES[1].1);
+    let seconds = start.elapsed().as_secs_f64();
+    peer::say(&format!("{seconds} {} {}", page_faults() - before, result[0]));
+}
+
+/// The first query of a process, each rival in fresh processes, in turns.
+fn cold(uris: [&str; 2]) {
+    let rivals = [(REGIONS[0], uris[0], COLD), (REGIONS[1], uris[1], COLD), (OWN, "", COLD_OWN)];
+    let mut runs = vec![Vec::new(); rivals.len()];
+    for _ in 0..rounds(5, 3) {
+        for ((_, uri, _), runs) in rivals.iter().zip(&mut runs) {
+            let mut child = Peer::start("cold", uri);
+            runs.push(child.hear_numbers());
+            child.finish();
+        }
+    }
+    let (what, case) = ("Rust, DataFusion, from opening the region on", case(QUERIES[1].0));
+    let expected = runs[0][0][2];
+    for ((who, _, includes), runs) in rivals.into_iter().zip(&runs) {
+        for run in runs {
+            assert!(same(&run[2..], &[expected]), "{who}, Q6: {} is not {expected}", run[2]);
+        }
+        let seconds: Vec<f64> = runs.iter().map(|run| run[0]).collect();
+        let counts = [("page_faults", runs.iter().map(|run| run[1]).sum::<f64>() / runs.len() as f64)];
+        let limit = who == OWN;
+        Series { who, what, case: &case, includes, warm: false, limit, counts: &counts, ..series() }
+            .print(&seconds);
+    }
 }
 
 /// The reader's process. What it opens was published by another one; its own copy is made anew from the seed.
 fn reader(uris: &str) {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(PARTITIONS).build().expect("runtime");
-    let rows = lineitem::rows();
-    let case = |query: &str| format!("{query}, {rows} rows");
-    let series = Series {
-        work: "query",
-        what: "Rust, DataFusion",
-        x: Some(rows as f64),
-        unit: "s",
-        ..Series::default()
-    };
+    let runtime = runtime();
     let context = Context::new().expect("context");
     let mut rivals = Vec::new();
-    let names = ["libcsm", "libcsm, huge pages"];
-    for (who, uri) in names.into_iter().zip(uris.split(' ')) {
-        let before = page_faults();
-        let start = Instant::now();
+    for (who, uri) in REGIONS.into_iter().zip(uris.split(' ')) {
         let region = context.open(uri).expect("open");
-        let session = session(&open(&region));
-        run(&runtime, &session, QUERIES[1].1);
-        let cold = [start.elapsed().as_secs_f64()];
-        let counts = [("page_faults", page_faults() - before)];
-        let includes =
-            "region and table opened, session made, planned and run, all for the first time in the process";
-        let what = "Rust, DataFusion, from opening the region on";
-        let case = case(QUERIES[1].0);
-        Series { who, what, case: &case, includes, warm: false, counts: &counts, ..series }.print(&cold);
-        rivals.push((who, session));
+        rivals.push((who, session(&open(&region))));
     }
     rivals.push((OWN, session(&lineitem::batches())));
     let includes = "planned and run by 2 threads on Arrow batches in memory, the table opened before";
     for (name, query) in QUERIES {
-        let mut taken = vec![(Vec::new(), 0.0); rivals.len()];
+        let mut taken = vec![(Vec::new(), Vec::new()); rivals.len()];
         for round in 0..rounds(17, 6) {
-            for ((_, session), (taken, sum)) in rivals.iter().zip(&mut taken) {
+            for ((_, session), (taken, last)) in rivals.iter().zip(&mut taken) {
                 let (time, result) = run(&runtime, session, query);
-                *sum = result;
+                *last = result;
                 if round >= 2 {
                     taken.push(time);
                 }
             }
         }
-        let expected = taken.last().map_or(0.0, |(_, sum)| *sum);
-        for ((who, _), (taken, sum)) in rivals.iter().zip(&taken) {
-            // Sums of floating-point numbers in another order differ in the last digits.
-            assert!(
-                (sum - expected).abs() <= 1e-9 * expected.abs(),
-                "{who}, {name}: {sum} is not {expected}"
-            );
+        let (_, expected) = &taken[rivals.len() - 1];
+        for ((who, _), (taken, last)) in rivals.iter().zip(&taken) {
+            assert!(same(last, expected), "{who}, {name}: {last:?} is not {expected:?}");
             let case = case(name);
-            Series { who, case: &case, includes, limit: *who == OWN, ..series }.print_times(taken);
+            Series { who, case: &case, includes, limit: *who == OWN, ..series() }.print_times(taken);
         }
     }
 }
 
 fn main() {
-    if let Some((_, uris)) = peer::role() {
-        return reader(&uris);
+    if let Some((role, argument)) = peer::role() {
+        return if role == "cold" { cold_child(&argument) } else { reader(&argument) };
     }
     let mib = if quick() { 256 } else { 1024 };
     let plain = Scratch::new("query", &format!("size={mib}M&catalog=100"));
@@ -147,5 +202,6 @@ fn main() {
     for scratch in [&plain, &huge] {
         publish(scratch.region(), lineitem::batches());
     }
+    cold([plain.uri(), huge.uri()]);
     peer::run("reader", &format!("{} {}", plain.uri(), huge.uri()));
 }
