@@ -127,7 +127,7 @@ pub(crate) fn prefetch(address: *const u8, len: u64) {
 }
 
 /// From here on a copy goes past the caches also in coherent memory: it would not stay in them, and an ordinary store
-/// fetches its line first. A copy and a scan of it by another process took 1.35 to 1.5 times as long through the caches,
+/// fetches its line first. A copy and a scan of it took 1.35 to 1.5 times as long through the caches,
 /// for buffers of 4 to 64 MiB (EPYC, Zen 4, L3 32 MiB); a table of 1 MiB in one buffer took 0.84.
 const PAST_CACHES_MIN_BYTES: u64 = 4 * MIB;
 
