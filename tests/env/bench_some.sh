@@ -8,7 +8,7 @@ fetched arrow >/dev/null && fetched python-plots >/dev/null ||
 [ "$(df -Pk /dev/shm | awk 'NR == 2 { print int($4 / 1048576) }')" -ge 2 ] || skip "the benchmarks" "give /dev/shm 2 GiB"
 work_dir
 python3 tests/bench/run.py --quick --only "components, C++;builders;csm-bringup bench" --out "$WORK"
-for section in "## Building tables with Arrow" "### Transfer, full copy" "### Ping" "![Building tables with Arrow](build.svg)" "## Machine"; do
+for section in "## Building tables with Arrow" "### Transfer, full copy" "### Ping" "![The component benchmarks of the reference](component.svg)" "## Machine"; do
     grep -qF "$section" "$WORK/report.md" || fail "the report has no \"$section\""
 done
 # What a quick run leaves out, and what cannot be: shared memory has no other node that could allocate in it.
