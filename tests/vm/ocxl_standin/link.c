@@ -292,7 +292,7 @@ void link_forget(void)
 	mutex_unlock(&link_lock);
 }
 
-struct counters link_counters(bool clear_tx, bool clear_rx, bool clear_round_trips)
+struct counters link_counters(bool clear_tx, bool clear_rx)
 {
 	struct counters now;
 
@@ -302,8 +302,6 @@ struct counters link_counters(bool clear_tx, bool clear_rx, bool clear_round_tri
 		counted.tx_flits = 0;
 	if (clear_rx)
 		counted.rx_flits = 0;
-	if (clear_round_trips)
-		counted.samples = counted.cycles = 0;
 	spin_unlock(&counters_lock);
 	return now;
 }

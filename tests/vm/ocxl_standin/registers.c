@@ -33,11 +33,11 @@ static u64 register_read(u64 off)
 	case REG_SECTION ... REG_SECTION + 8 * SECTIONS - 1:
 		return compute ? section[(off - REG_SECTION) / 8] : 0;
 	case REG_TX:
-		return link_counters(true, false, false).tx_flits;
+		return link_counters(true, false).tx_flits;
 	case REG_RX:
-		return link_counters(false, true, false).rx_flits;
+		return link_counters(false, true).rx_flits;
 	case REG_LATENCY:
-		counters = link_counters(false, false, compute);
+		counters = link_counters(false, false);
 		return compute ? counters.samples << 37 | (counters.cycles & ((1ULL << 37) - 1)) : 0;
 	case REG_AURORA:
 		return aurora;

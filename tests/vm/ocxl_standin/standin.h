@@ -77,8 +77,8 @@ void link_set_channels(u64 out_of_reset);
 void link_set_enabled(bool enabled);
 /* No process is attached any more; what was pinned for it may go when nobody can reach it. */
 void link_forget(void);
-/* What was counted; what is named begins anew. */
-struct counters link_counters(bool clear_tx, bool clear_rx, bool clear_round_trips);
+/* Counters, whose flits begin anew. */
+struct counters link_counters(bool clear_tx, bool clear_rx);
 
 enum reach {
 	REACH_UP,	/* *pfn is the page */
